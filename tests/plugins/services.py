@@ -1,0 +1,30 @@
+"""Starts a real PostgreSQL and Valkey for the test run, before Django reads its settings.
+
+`make test-kernel` sets TOKENSPOT_NO_SERVICES: kernels need neither.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Start the servers and name the test settings."""
+    if os.environ.get("TOKENSPOT_NO_SERVICES"):
+        return
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
+    stack = ExitStack()
+    early_config.add_cleanup(stack.close)
+    state = Path(tempfile.mkdtemp(prefix="ts-"))
+    stack.callback(shutil.rmtree, state, ignore_errors=True)
+    os.environ["TOKENSPOT_STATE"] = str(state)
+    from config.services.local import local_services
+
+    stack.enter_context(local_services(state, fast=True))
