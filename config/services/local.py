@@ -63,3 +63,8 @@ def _run(state: Path, fast: bool) -> Iterator[None]:
     finally:
         for server, process in reversed(started):
             server.stop(process)
+
+
+def services_answer(state: Path) -> bool:
+    """Whether both servers of this state folder already run and answer."""
+    return left_running(state) and Postgres(state).answers() and Valkey(state).answers()

@@ -72,7 +72,7 @@ def _settings(*, extra: dict[str, str], **values: str) -> dict[str, Any]:
 def redis(number: int) -> str:
     """The address of one database of the Redis-compatible server, as redis-py reads it."""
     base = _redis_base()
-    return f"{base}&db={number}" if base.startswith("unix") else f"{base}/{number}"
+    return f"{base}?db={number}" if base.startswith("unix") else f"{base}/{number}"
 
 
 def celery(number: int) -> str:
@@ -80,7 +80,7 @@ def celery(number: int) -> str:
     base = _redis_base()
     if not base.startswith("unix"):
         return f"{base}/{number}"
-    return base.replace("unix://", "redis+socket://").replace("?", f"?virtual_host={number}&", 1)
+    return f"{base.replace('unix://', 'redis+socket://')}?virtual_host={number}"
 
 
 def _redis_base() -> str:
@@ -90,7 +90,7 @@ def _redis_base() -> str:
     note = _notes()
     password = note.get("valkey_password", "")
     socket = note.get("valkey_socket", str(state_dir() / "valkey" / "sock"))
-    return f"unix://:{password}@{socket}?timeout=10"
+    return f"unix://:{password}@{socket}"
 
 
 def _notes() -> dict[str, Any]:

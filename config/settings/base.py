@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "metering_ingest",
     "dispatch",
     "billing",
+    "config.apps.HouseConfig",
 ]
 
 MIDDLEWARE = [

@@ -1,0 +1,63 @@
+# One command per need. Everything runs out of .venv; `make env` makes it.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/python -m config.services.run --
+
+.PHONY: help env env-dev demo demo-reset replay verify test test-kernel lint bench docs-check messages lock
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make demo         the whole market on this machine; Ctrl-C ends it
+demo: env
+	@$(BIN)/python -m config.demo $(ARGS)
+
+## make demo-reset   forget everything the demo stored
+demo-reset: env
+	@$(BIN)/python -m config.demo --reset
+
+## make replay       a real hour of requests through market, meter and bill (TRACE=FILE, CACHE=1)
+replay: env
+	@$(RUN) $(BIN)/python manage.py replay $(if $(TRACE),--trace "$(TRACE)") $(if $(CACHE),--cache)
+
+## make verify       check every invariant that can be read from the database
+verify: env
+	@$(RUN) $(BIN)/python manage.py verify
+
+## make test         all tests, with a real database; browser tests where Chromium is found
+test: env-dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+## make test-kernel  the pure parts only, no database, seconds
+test-kernel: env-dev
+	@TOKENSPOT_NO_SERVICES=1 $(BIN)/python -m pytest -p no:django $$(find tests -type d -name kernel | sort) $(ARGS)
+
+## make lint         format, style, types, layers, migrations
+lint: env-dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(RUN) $(BIN)/python manage.py makemigrations --check --dry-run
+
+## make bench        each benchmark: a table, then one JSON line a figure
+bench: env-dev
+	@for file in tests/bench/*_speed.py; do $(RUN) $(BIN)/python $$file $(ARGS) || exit 1; done
+
+## make messages     read new words for translation, and compile the translations
+messages: env-dev
+	@$(BIN)/python -m config.messages
+
+## make lock         pin all packages again after a change in pyproject.toml
+lock: env
+	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements.txt
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements-dev.txt
+
+env: .venv/users
+env-dev: .venv/developers
+
+.venv/users: requirements.txt config/install.py
+	@$(PYTHON) config/install.py users
+
+.venv/developers: requirements-dev.txt config/install.py
+	@$(PYTHON) config/install.py developers
