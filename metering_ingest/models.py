@@ -1,0 +1,176 @@
+"""Usage records, each counted once, and what is summed from them.
+
+`UsageKey` (hash-partitioned) claims an identity; `UsageRecord` (range-partitioned
+by day of arrival, so that old days can be detached) keeps the counts; `Bucket`
+is their roll-up. The partitions are made in the migration and by
+`services.partitions`. Records, settled buckets, conflicts and quarantine rows are
+append-only: triggers refuse UPDATE, DELETE and TRUNCATE.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+
+class Meter(models.TextChoices):
+    """Who counted."""
+
+    GATEWAY = "gateway", "Platform gateway"
+    AGENT = "agent", "Provider's agent"
+    BUYER = "buyer", "Buyer's receipt"
+
+
+class Evidence(models.TextChoices):
+    """How strongly the sender is known."""
+
+    UNSIGNED = "unsigned", "Bearer key, unsigned"
+
+
+class UsageKey(models.Model):
+    """One identity, claimed by the first event that named it."""
+
+    key = models.UUIDField(primary_key=True)
+    content = models.UUIDField()
+    arrived_on = models.DateField()
+
+    class Meta:
+        db_table = "metering_usage_key"
+
+
+class UsageRecord(models.Model):
+    """One request as one meter counted it, with its standard tokens by the card of that time."""
+
+    pk = models.CompositePrimaryKey("arrived_on", "key")
+    arrived_on = models.DateField()
+    key = models.UUIDField()
+    tenant = models.UUIDField()
+    meter = models.CharField(max_length=8, choices=Meter)
+    evidence = models.CharField(max_length=8, choices=Evidence)
+    source = models.CharField(max_length=255)
+    event_id = models.CharField(max_length=255)
+    request_id = models.CharField(max_length=255)
+    # No foreign key: every record also adds to a bucket, whose foreign key proves the allocation.
+    allocation_id = models.UUIDField()
+    card_digest = models.CharField(max_length=80)
+    prompt_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    billable_tokens = models.BigIntegerField()
+    micro_st = models.BigIntegerField()
+    max_tokens = models.BigIntegerField(null=True)
+    finish_reason = models.CharField(max_length=255)
+    occurred_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    received_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "metering_usage_record"
+        constraints = [
+            models.CheckConstraint(
+                name="usage_record_counts",
+                condition=Q(
+                    prompt_tokens__gte=0,
+                    cached_tokens__gte=0,
+                    cached_tokens__lte=F("prompt_tokens"),
+                    billable_tokens__gte=0,
+                    billable_tokens__lte=F("completion_tokens"),
+                    micro_st__gte=0,
+                ),
+            ),
+        ]
+        indexes = [models.Index(fields=["allocation_id", "meter"], name="usage_record_allocation")]
+
+
+class Bucket(models.Model):
+    """Running sums of one meter's records of one allocation under one card."""
+
+    allocation = models.ForeignKey("market.Allocation", on_delete=models.PROTECT, related_name="+")
+    card_digest = models.CharField(max_length=80)
+    meter = models.CharField(max_length=8, choices=Meter)
+    records = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    micro_st = models.BigIntegerField()
+    version = models.BigIntegerField()
+    settled_version = models.BigIntegerField(default=0)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "metering_bucket"
+        constraints = [
+            # The roll-up's ON CONFLICT target: one bucket, whoever comes first.
+            models.UniqueConstraint(fields=["allocation", "card_digest", "meter"], name="bucket_identity"),
+            models.CheckConstraint(name="bucket_settled_not_ahead", condition=Q(settled_version__lte=F("version"))),
+        ]
+        indexes = [
+            # The settle task looks for buckets that changed since they were last settled.
+            models.Index(
+                fields=["changed_at"], name="bucket_dirty", condition=Q(settled_version__lt=F("version"))
+            ),
+        ]
+
+
+class SettleCounter(models.Model):
+    """One locked row gives settled buckets their gapless sequence, so that a reader's cursor never skips one."""
+
+    id = models.SmallIntegerField(primary_key=True)
+    last = models.BigIntegerField()
+
+    class Meta:
+        db_table = "metering_settle_counter"
+        constraints = [models.CheckConstraint(name="settle_counter_single", condition=Q(id=1))]
+
+
+class SettledBucket(models.Model):
+    """A bucket as it stood when it had been quiet long enough to be rated. A later version replaces the earlier."""
+
+    sequence = models.BigIntegerField(primary_key=True)
+    bucket = models.ForeignKey(Bucket, on_delete=models.PROTECT, related_name="+")
+    version = models.BigIntegerField()
+    records = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    micro_st = models.BigIntegerField()
+    settled_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "metering_settled_bucket"
+        constraints = [
+            models.UniqueConstraint(fields=["bucket", "version"], name="settled_bucket_version"),
+        ]
+
+
+class Conflict(models.Model):
+    """An event whose identity was taken by other content. The first stays counted; both are kept as evidence."""
+
+    id = models.BigAutoField(primary_key=True)
+    key = models.UUIDField()
+    tenant = models.UUIDField()
+    content = models.UUIDField()
+    event = models.JSONField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "metering_conflict"
+        constraints = [
+            # The same conflicting event sent again is one conflict.
+            models.UniqueConstraint(fields=["key", "content"], name="conflict_once"),
+        ]
+
+
+class Quarantined(models.Model):
+    """An event that was stored but not counted, with the reason; it waits for its owner."""
+
+    key = models.UUIDField(primary_key=True)
+    tenant = models.UUIDField()
+    reason = models.CharField(max_length=40)
+    event = models.JSONField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "metering_quarantine"
+        indexes = [models.Index(fields=["tenant", "received_at"], name="quarantine_tenant")]

@@ -1,0 +1,20 @@
+"""Celery entries of metering; each looks for its work in the tables."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from accounts.selectors import clock
+from metering_ingest import enqueue, services
+
+
+@shared_task(name=enqueue.SETTLE)
+def settle(**_: object) -> int:
+    """Settle the buckets that have been quiet long enough; safe to run twice, or two at once."""
+    return services.settle(now=clock.now())
+
+
+@shared_task(name=enqueue.PARTITIONS)
+def partitions(**_: object) -> int:
+    """Make the partitions of the coming days."""
+    return services.make_partitions(now=clock.now())
