@@ -1,0 +1,130 @@
+"""The `tokenspot` command."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tokenspot_client.api import ApiProblem, Client
+
+_SERVER = "tokenspot.server_commands"
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([kKmMgG]?)")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 done, 1 refused, 2 wrong use."""
+    given = sys.argv[1:] if arguments is None else arguments
+    server = {point.name: point for point in entry_points(group=_SERVER)}
+    if given[:1] and given[0] in {"verify", "replay"}:
+        if given[0] not in server:
+            print(f"`tokenspot {given[0]}` runs where the server is installed; it is not here.", file=sys.stderr)
+            return 2
+        return int(server[given[0]].load()(given[1:]))
+    options = _parser().parse_args(given)
+    try:
+        options.run(Client(options.url, options.key), options)
+    except ApiProblem as problem:
+        print(f"{problem.code}: {problem}", file=sys.stderr)
+        return 1
+    except httpx.HTTPError as error:
+        print(f"no answer: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tokenspot", description="Buy inference tokens, watch the market, fetch bills.")
+    parser.add_argument("--url", help="address of the site (default: TOKENSPOT_URL)")
+    parser.add_argument("--key", help="API key (default: TOKENSPOT_KEY)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("lines", help="model lines on offer").set_defaults(run=_lines)
+    buy = commands.add_parser("buy", help="bid for standard tokens: tokenspot buy 2M --line llama-3-8b --max 1.80")
+    buy.add_argument("quantity", type=_quantity, help="standard tokens: 2000000, 2M, 500k")
+    buy.add_argument("--line", required=True)
+    buy.add_argument("--grade", default="interactive", choices=["realtime", "interactive", "batch"])
+    buy.add_argument("--max", required=True, dest="price", help="limit, yuan per million standard tokens")
+    buy.add_argument("--window", help="start of the hour, RFC 3339 (default: the current hour)")
+    buy.set_defaults(run=_buy)
+    commands.add_parser("orders", help="your orders, newest first").set_defaults(run=_orders)
+    cancel = commands.add_parser("cancel", help="cancel one order")
+    cancel.add_argument("order")
+    cancel.set_defaults(run=_cancel)
+    invoices = commands.add_parser("invoices", help="list invoices, or download one")
+    invoices.add_argument("action", nargs="?", choices=["list", "download"], default="list")
+    invoices.add_argument("invoice", nargs="?")
+    invoices.add_argument("--format", default="pdf", choices=["pdf", "csv"])
+    invoices.add_argument("--lang", default="en", choices=["en", "zh"])
+    invoices.add_argument("--out", type=Path)
+    invoices.set_defaults(run=_invoices)
+    commands.add_parser("verify", help="check every invariant of the database (where the server is installed)")
+    commands.add_parser("replay", help="a trace through market, meter and bill (where the server is installed)")
+    return parser
+
+
+def _quantity(text: str) -> str:
+    match = _QUANTITY.fullmatch(text)
+    if not match:
+        raise argparse.ArgumentTypeError("a number of standard tokens, such as 2000000, 2M or 500k")
+    whole, _, part = match[1].partition(".")
+    zeros = {"": 0, "k": 3, "m": 6, "g": 9}[match[2].lower()]
+    if len(part) > zeros:
+        raise argparse.ArgumentTypeError("standard tokens are bought whole")
+    return str(int(whole + part.ljust(zeros, "0")))
+
+
+def _lines(client: Client, _: argparse.Namespace) -> None:
+    for line in client.pages("/lines"):
+        print(f"{line['slug']:<24} {line['display_name']}")
+
+
+def _buy(client: Client, options: argparse.Namespace) -> None:
+    body: dict[str, Any] = {
+        "side": "buy",
+        "line": options.line,
+        "grade": options.grade,
+        "quantity_st": options.quantity,
+        "price_per_million": options.price,
+        "time_in_force": "gtc",
+    }
+    if options.window:
+        body["window_start"] = options.window
+    _print_order(client.post("/orders", body))
+
+
+def _orders(client: Client, _: argparse.Namespace) -> None:
+    for order in client.pages("/orders"):
+        _print_order(order)
+
+
+def _cancel(client: Client, options: argparse.Namespace) -> None:
+    _print_order(client.post(f"/orders/{options.order}/cancel", {}))
+
+
+def _print_order(order: dict[str, Any]) -> None:
+    print(
+        f"{order['id']}  {order['side']:<4} {order['quantity_st']:>14} ST  {order['line']}/{order['grade']}"
+        f"  at {order['price_per_million']} per M  filled {order.get('filled_st', '0')}  {order['status']}"
+    )
+
+
+def _invoices(client: Client, options: argparse.Namespace) -> None:
+    if options.action == "list":
+        for invoice in client.pages("/invoices"):
+            print(f"{invoice['id']}  {invoice.get('number') or '-':<18} {invoice['total']:>14} CNY  {invoice['state']}")
+        return
+    if not options.invoice:
+        raise SystemExit("tokenspot invoices download INVOICE")
+    content = client.download(f"/invoices/{options.invoice}/{options.format}", lang=options.lang)
+    path = options.out or Path(f"{options.invoice}.{options.format}")
+    path.write_bytes(content)
+    print(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
