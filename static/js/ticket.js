@@ -1,0 +1,49 @@
+"use strict";
+// The ticket: a level of the ladder fills the price, b and s choose the side, and nothing is placed on old prices.
+(() => {
+  const ticket = () => document.querySelector("[data-ticket]");
+  const sheet = () => document.getElementById("ticket");
+  const narrow = matchMedia("(max-width: 767px)");
+  let live = !document.querySelector("[data-feed]");
+
+  function open() {
+    if (narrow.matches && sheet()?.popover && !sheet().matches(":popover-open")) sheet().showPopover();
+  }
+  narrow.addEventListener("change", () => { if (!narrow.matches && sheet()?.matches(":popover-open")) sheet().hidePopover(); });
+
+  function put(input, value) {
+    input.value = value;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+
+  document.addEventListener("click", (event) => {
+    const level = event.target.closest("[data-level-price]");
+    const price = level && ticket()?.querySelector("[data-ticket-price]");
+    if (!price) return;
+    put(price, level.dataset.levelPrice);
+    open();
+    price.focus();
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && narrow.matches && sheet()?.matches(":popover-open")) return sheet().hidePopover();
+    if (document.documentElement.dataset.keys === "off" || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches("input:not([type=radio], [type=checkbox]), select, textarea") || document.querySelector("dialog[open]")) return;
+    const side = { b: "buy", s: "sell" }[event.key];
+    const choice = side && ticket()?.querySelector(`input[name=side][value=${side}]`);
+    if (!choice) return;
+    event.preventDefault();
+    open();
+    if (!choice.checked) choice.click();
+    choice.focus();
+  });
+
+  function guard() {
+    for (const button of document.querySelectorAll("[data-requires-live]")) button.disabled = !live;
+    for (const reason of document.querySelectorAll("[data-not-live-reason]")) reason.hidden = live;
+  }
+  document.addEventListener("feed:state", (event) => { live = event.detail.live; guard(); });
+  document.addEventListener("htmx:load", guard);
+  guard();
+})();
