@@ -47,7 +47,9 @@ def _install(python: Path, requirements: Path) -> None:
         check=False, env=os.environ | {"VIRTUAL_ENV": str(VENV)},
     ).returncode == 0  # fmt: skip
     if not fast:
-        _run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", "-r", requirements)
+        _run(
+            python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", "-r", requirements
+        )
     editable = ["install", "-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "-e"]
     _run(python, "-m", "pip", *editable, str(ROOT), *editable[-1:], str(ROOT / "client"))
 

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
-from django.db import OperationalError, close_old_connections
-
 from accounts.authentication import actor_from_headers
 from accounts.http.problems import problem_bytes
 from accounts.kernel.actor import Actor
 from accounts.selectors import clock
+from django.db import OperationalError, close_old_connections
+
 from metering_ingest import services
 from metering_ingest.kernel.events import MalformedEvent, UnsupportedContentType
 
@@ -72,7 +72,9 @@ def _answer(body: bytes, headers: dict[str, str], request_id: str) -> Callable[[
         return _ingest(body, headers, sender, request_id)
     except OperationalError:
         log.warning("metering.ingest.database_unavailable", request_id=request_id)
-        return _refusal(503, "busy", "The database did not answer; send the same batch again.", request_id, retry_after=2)
+        return _refusal(
+            503, "busy", "The database did not answer; send the same batch again.", request_id, retry_after=2
+        )
     except Exception:
         log.exception("metering.ingest.failed", request_id=request_id)
         return _refusal(500, "internal_error", "Something went wrong here; send the same batch again.", request_id)

@@ -107,9 +107,7 @@ class Bucket(models.Model):
         ]
         indexes = [
             # The settle task looks for buckets that changed since they were last settled.
-            models.Index(
-                fields=["changed_at"], name="bucket_dirty", condition=Q(settled_version__lt=F("version"))
-            ),
+            models.Index(fields=["changed_at"], name="bucket_dirty", condition=Q(settled_version__lt=F("version"))),
         ]
 
 

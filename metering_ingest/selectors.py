@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+from accounts.kernel.actor import Actor
 from django.db import connection
 
-from accounts.kernel.actor import Actor
 from metering_ingest.models import Conflict, Meter, Quarantined
 
 _Row = TypeVar("_Row")
@@ -101,6 +101,23 @@ def settled_after(sequence: int, *, limit: int = 1_000) -> list[SettledBucket]:
         WHERE s.sequence > %s AND b.meter = 'gateway' ORDER BY s.sequence LIMIT %s
         """,
         [sequence, limit],
+    )
+
+
+def latest_settled(allocation_ids: Sequence[UUID]) -> list[SettledBucket]:
+    """The newest settled state of each gateway bucket of these allocations, by sequence."""
+    return _rows(
+        SettledBucket,
+        """
+        SELECT * FROM (
+            SELECT DISTINCT ON (s.bucket_id) s.sequence, s.bucket_id, s.version, b.allocation_id, b.card_digest,
+                   s.records, s.prompt_tokens, s.cached_tokens, s.completion_tokens, s.micro_st
+            FROM metering_settled_bucket s JOIN metering_bucket b ON b.id = s.bucket_id
+            WHERE b.allocation_id = ANY(%s) AND b.meter = 'gateway'
+            ORDER BY s.bucket_id, s.version DESC
+        ) newest ORDER BY sequence
+        """,
+        [list(allocation_ids)],
     )
 
 

@@ -39,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tokenspot", description="Buy inference tokens, watch the market, fetch bills.")
+    parser = argparse.ArgumentParser(
+        prog="tokenspot", description="Buy inference tokens, watch the market, fetch bills."
+    )
     parser.add_argument("--url", help="address of the site (default: TOKENSPOT_URL)")
     parser.add_argument("--key", help="API key (default: TOKENSPOT_KEY)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

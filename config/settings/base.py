@@ -190,3 +190,9 @@ LOGGING = {
 
 # Seconds a bucket must stay unchanged before billing may rate it.
 METERING_QUIET_SECONDS = int(os.environ.get("METERING_QUIET_SECONDS", "900"))
+
+# The currency of the one market that this site runs.
+MARKET_CURRENCY = "CNY"
+
+# The address under which this site is reached, for links in documents.
+SITE_URL = os.environ.get("SITE_URL", "http://127.0.0.1:8000")

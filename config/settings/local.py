@@ -3,7 +3,7 @@
 import os
 
 from config.settings.addresses import state_dir
-from config.settings.base import *  # noqa: F403
+from config.settings.base import *
 
 _secret = state_dir() / "secret_key"
 if "SECRET_KEY" in os.environ:

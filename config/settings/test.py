@@ -1,6 +1,6 @@
 """Settings of the test run."""
 
-from config.settings.base import *  # noqa: F403
+from config.settings.base import *
 
 SECRET_KEY = "only-for-tests"  # noqa: S105
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
+from accounts.kernel.actor import Actor
 from django.db import connection, transaction
 
-from accounts.kernel.actor import Actor
 from market import selectors as market
 from metering_ingest.kernel.classify import Counted, Refused, classify
 from metering_ingest.kernel.events import UsageEvent, parse
 from metering_ingest.kernel.identity import content_hash, usage_key
-from token_standard import catalogue
+from token_standard.cards import Card
+from token_standard.catalogue import UnknownCard, card_by_digest
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,17 @@ def _judge(
         allocations.get(event.allocation_id),
         sender_id=sender.organisation_id,
         sender_is_operator=sender.organisation_kind == "operator",
-        card=catalogue.by_digest(event.card_digest),
+        card=_card(event.card_digest),
         now=now,
     )
+
+
+@lru_cache(maxsize=1024)  # senders choose the digest, so the memory is bounded
+def _card(digest: str) -> Card | None:
+    try:
+        return card_by_digest(digest)
+    except UnknownCard:
+        return None
 
 
 def _claim(claims: Sequence[_Claim], now: datetime) -> dict[UUID, UUID]:

@@ -25,7 +25,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--trace", type=Path, default=_DEFAULT)
-        parser.add_argument("--cache", action="store_true", help="an unlimited prefix cache, for traces that tell blocks")
+        parser.add_argument(
+            "--cache", action="store_true", help="an unlimited prefix cache, for traces that tell blocks"
+        )
         parser.add_argument("--out", type=Path, default=settings.BASE_DIR / "out" / "replay")
 
     def handle(self, *_: Any, **options: Any) -> None:

@@ -1,0 +1,5 @@
+"""Names of the billing tasks."""
+
+RATE = "billing.rate"
+CLOSE_DAYS = "billing.close_days"
+INVOICE = "billing.invoice_ended_periods"

@@ -1,0 +1,55 @@
+"""The only home of billing's row locks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from uuid import UUID
+
+from billing.models import AllocationPosting, BillingProfile, NumberSeries, RatedLine, RatingWatermark
+
+
+def rating_watermark() -> RatingWatermark:
+    """The one watermark row, locked: raters take turns."""
+    return RatingWatermark.objects.select_for_update().get(id=1)
+
+
+def billing_profile(organisation_id: UUID) -> BillingProfile:
+    """The organisation's profile, made if missing and locked: its invoices are made one at a time."""
+    BillingProfile.objects.bulk_create([BillingProfile(organisation_id=organisation_id)], ignore_conflicts=True)
+    return BillingProfile.objects.select_for_update().get(organisation_id=organisation_id)
+
+
+def live_lines(organisation_id: UUID, product_id: UUID) -> list[RatedLine]:
+    """All live lines of one buyer and product, locked in order, so that no invoice takes one meanwhile."""
+    rows = RatedLine.objects.select_for_update().filter(
+        organisation_id=organisation_id, product_id=product_id, live=True
+    )
+    return list(rows.order_by("id"))
+
+
+def waiting_lines(organisation_id: UUID, *, until: date) -> list[RatedLine]:
+    """Live lines without an invoice, of delivery days up to and including `until`, locked in order."""
+    return list(
+        RatedLine.objects.select_for_update()
+        .filter(organisation_id=organisation_id, live=True, invoice_line__isnull=True, delivery_date__lte=until)
+        .order_by("id")
+    )
+
+
+def postings(allocation_ids: Iterable[UUID]) -> list[AllocationPosting]:
+    """The posting rows of these allocations, locked in order."""
+    rows = AllocationPosting.objects.select_for_update().filter(allocation_id__in=list(allocation_ids))
+    return list(rows.order_by("allocation_id"))
+
+
+def postings_to_close(seller_id: UUID, delivery_date: date) -> list[AllocationPosting]:
+    """One provider's posting rows of one delivery day, locked in order."""
+    rows = AllocationPosting.objects.select_for_update().filter(seller_id=seller_id, delivery_date=delivery_date)
+    return list(rows.order_by("allocation_id"))
+
+
+def number_series(series: str) -> NumberSeries:
+    """The series' counter, locked: held only for the last short step of an invoice."""
+    NumberSeries.objects.bulk_create([NumberSeries(series=series)], ignore_conflicts=True)
+    return NumberSeries.objects.select_for_update().get(series=series)

@@ -1,0 +1,295 @@
+"""From settled buckets to finalised invoices.
+
+Rated lines are never updated in what they say; a finalised invoice, its lines
+and its files never change (triggers in the migration refuse it).
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from accounts.kernel import ids
+
+EXACT = {"max_digits": 38, "decimal_places": 0}
+
+
+class TaxRate(models.Model):
+    """A tax rate with the days on which it holds; which rate a day has is data."""
+
+    code = models.CharField(max_length=20)
+    rate_bps = models.PositiveIntegerField()
+    valid_from = models.DateField()
+    valid_until = models.DateField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["code", "valid_from"], name="tax_rate_from"),
+            models.CheckConstraint(name="tax_rate_bounds", condition=Q(rate_bps__lt=10_000)),
+        ]
+
+
+class BillingProfile(models.Model):
+    """How one organisation is billed."""
+
+    class Period(models.TextChoices):
+        DAY = "day", "Day"
+        WEEK = "week", "Week"
+        MONTH = "month", "Month"
+
+    organisation = models.OneToOneField("accounts.Organisation", models.PROTECT, primary_key=True, related_name="+")
+    period = models.CharField(max_length=5, choices=Period, default=Period.MONTH)
+    grace_hours = models.PositiveIntegerField(default=72)
+    due_days = models.PositiveIntegerField(default=15)
+
+
+class RatingWatermark(models.Model):
+    """The last settled bucket that was rated; it moves in the transaction that rates."""
+
+    id = models.SmallIntegerField(primary_key=True)
+    sequence = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="rating_watermark_single", condition=Q(id=1))]
+
+
+class Invoice(models.Model):
+    """What one buyer owes for one period."""
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"
+        PAID = "paid", "Paid"
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    organisation = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    series = models.CharField(max_length=12)
+    number = models.PositiveBigIntegerField()
+    state = models.CharField(max_length=8, choices=State)
+    currency = models.CharField(max_length=3)
+    period_start = models.DateTimeField()
+    period_end = models.DateTimeField()
+    issued_at = models.DateTimeField()
+    due_date = models.DateField(null=True)
+    net_fen = models.BigIntegerField()
+    tax_fen = models.BigIntegerField()
+    total_fen = models.BigIntegerField()
+    exact = models.DecimalField(**EXACT)
+    rounding_exact = models.DecimalField(**EXACT)
+    settled_micros = models.BigIntegerField()
+    due_fen = models.BigIntegerField()
+    # Everything that the files say, as it was on the day of issue. No file is made from anything else.
+    figures = models.JSONField()
+
+    class Meta:
+        constraints = [
+            # Numbers are gapless per series: taken from the locked counter, never reused.
+            models.UniqueConstraint(fields=["series", "number"], name="invoice_number"),
+            models.CheckConstraint(
+                name="invoice_total", condition=Q(total_fen=F("net_fen") + F("tax_fen"), total_fen__gt=0)
+            ),
+            models.CheckConstraint(name="invoice_period", condition=Q(period_start__lt=F("period_end"))),
+        ]
+        indexes = [models.Index(fields=["organisation", "-issued_at"], name="invoice_of_organisation")]
+
+
+class InvoiceLine(models.Model):
+    """Model line x grade x delivery day x tax rate."""
+
+    invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="lines")
+    number = models.PositiveIntegerField()
+    line = models.CharField(max_length=80)
+    grade = models.CharField(max_length=16)
+    delivery_date = models.DateField()
+    tax_rate_bps = models.PositiveIntegerField()
+    provider = models.CharField(max_length=200, blank=True)  # empty: several
+    micro_st = models.BigIntegerField()
+    input_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+    average_price_micros = models.BigIntegerField()
+    exact = models.DecimalField(**EXACT)
+    amount_fen = models.BigIntegerField()
+    net_fen = models.BigIntegerField()
+    tax_fen = models.BigIntegerField()
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["invoice", "number"], name="invoice_line_number"),
+            models.CheckConstraint(name="invoice_line_total", condition=Q(amount_fen=F("net_fen") + F("tax_fen"))),
+        ]
+
+
+class RatedLine(models.Model):
+    """A part of a bucket at the price of the allocation that it consumed.
+
+    `live` lines of a bucket add up to the bucket. A line is replaced, not
+    changed, until an invoice has it; from then on only a difference is added.
+    """
+
+    class Source(models.TextChoices):
+        OWN = "own", "Own allocation"
+        SURPLUS = "surplus", "Another allocation of the same product"
+
+    id = models.BigAutoField(primary_key=True)
+    bucket_id = models.BigIntegerField()
+    version = models.BigIntegerField()
+    organisation = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    seller = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    # The allocation whose price and quantity the part consumes, which for surplus is not the bucket's own.
+    allocation = models.ForeignKey("market.Allocation", models.PROTECT, related_name="+")
+    product = models.ForeignKey("market.Product", models.PROTECT, related_name="+")
+    source = models.CharField(max_length=8, choices=Source)
+    line = models.CharField(max_length=80)
+    grade = models.CharField(max_length=16)
+    delivery_date = models.DateField()
+    micro_st = models.BigIntegerField()
+    price_micros = models.BigIntegerField()
+    exact = models.DecimalField(**EXACT)
+    input_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+    live = models.BooleanField(default=True)
+    invoice_line = models.ForeignKey(InvoiceLine, models.PROTECT, null=True, related_name="rated_lines")
+    rated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            # One line waits for an invoice per part; a second would be charged twice.
+            models.UniqueConstraint(
+                fields=["bucket_id", "allocation"],
+                condition=Q(live=True, invoice_line__isnull=True),
+                name="rated_line_once",
+            ),
+            models.CheckConstraint(name="rated_line_price", condition=Q(exact=F("micro_st") * F("price_micros"))),
+            models.CheckConstraint(name="rated_line_quantity", condition=Q(micro_st__gt=0)),
+            models.CheckConstraint(name="rated_line_invoiced_is_live", condition=Q(live=True) | Q(invoice_line=None)),
+        ]
+        indexes = [
+            models.Index(fields=["organisation", "product"], name="rated_line_group", condition=Q(live=True)),
+            models.Index(
+                fields=["organisation", "delivery_date"],
+                name="rated_line_waiting",
+                condition=Q(live=True, invoice_line__isnull=True),
+            ),
+            models.Index(fields=["allocation"], name="rated_line_allocation", condition=Q(live=True)),
+        ]
+
+
+class RatingException(models.Model):
+    """Usage that could not be rated; it is parked here with its reason, and the rest goes on."""
+
+    organisation = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    product = models.ForeignKey("market.Product", models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=40)
+    detail = models.TextField()
+    noticed_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organisation", "product", "reason"],
+                condition=Q(resolved_at__isnull=True),
+                name="rating_exception_open",
+            ),
+        ]
+
+
+class AllocationPosting(models.Model):
+    """How much of an allocation's exact amount has gone into the ledger, to invoices and to the provider's day.
+
+    In micro-yuan. `posted` = floor of the exact sum so far, so that splitting usage cannot change a total.
+    """
+
+    allocation = models.OneToOneField("market.Allocation", models.PROTECT, primary_key=True, related_name="+")
+    organisation = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    seller = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    delivery_date = models.DateField()
+    currency = models.CharField(max_length=3)
+    posted_micros = models.BigIntegerField()
+    # The part of `posted` that neither hold nor wallet covered, and how much of it invoices have asked for.
+    owed_micros = models.BigIntegerField(default=0)
+    owed_invoiced_micros = models.BigIntegerField(default=0)
+    invoiced_micros = models.BigIntegerField(default=0)
+    closed_micros = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="allocation_posting_order",
+                condition=Q(
+                    invoiced_micros__gte=0,
+                    invoiced_micros__lte=F("posted_micros"),
+                    owed_invoiced_micros__gte=0,
+                    owed_invoiced_micros__lte=F("owed_micros"),
+                    owed_micros__lte=F("posted_micros"),
+                    closed_micros__gte=0,
+                    closed_micros__lte=F("posted_micros"),
+                ),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["delivery_date"], name="allocation_posting_to_close",
+                         condition=Q(closed_micros__lt=F("posted_micros"))),
+            models.Index(fields=["organisation"], name="allocation_posting_buyer"),
+        ]  # fmt: skip
+
+
+class DayClose(models.Model):
+    """One provider's delivery day, split into payable, fee and tax. A late record makes a further close of the day."""
+
+    seller = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    delivery_date = models.DateField()
+    part = models.PositiveIntegerField()
+    currency = models.CharField(max_length=3)
+    gross_micros = models.BigIntegerField()
+    tax_micros = models.BigIntegerField()
+    fee_micros = models.BigIntegerField()
+    payable_micros = models.BigIntegerField()
+    closed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["seller", "delivery_date", "currency", "part"], name="day_close_part"),
+            models.CheckConstraint(
+                name="day_close_adds_up",
+                condition=Q(gross_micros=F("tax_micros") + F("fee_micros") + F("payable_micros")),
+            ),
+        ]
+
+
+class NumberSeries(models.Model):
+    """The last invoice number of a series; the row is locked while a number is taken."""
+
+    series = models.CharField(max_length=12, primary_key=True)
+    last = models.PositiveBigIntegerField(default=0)
+
+
+class InvoiceFile(models.Model):
+    """A finalised invoice's document, stored when it is first asked for and the same ever after."""
+
+    invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="files")
+    kind = models.CharField(max_length=4)
+    language = models.CharField(max_length=2)
+    sha256 = models.CharField(max_length=64)
+    content = models.BinaryField()
+    made_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["invoice", "kind", "language"], name="invoice_file_once")]
+
+
+class TopUp(models.Model):
+    """Money that reached a buyer's wallet by bank transfer, recorded by staff."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    organisation = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    amount_micros = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    # The bank's own reference: the same transfer is never credited twice.
+    reference = models.CharField(max_length=80, unique=True)
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="top_up_positive", condition=Q(amount_micros__gt=0))]

@@ -1,0 +1,17 @@
+"""What billing does: rate usage, issue invoices, close providers' days, record top-ups."""
+
+from billing.services import topups
+from billing.services.closing import close_days
+from billing.services.files import invoice_file
+from billing.services.invoices import finalise, invoice_ended_periods, invoice_to_date
+from billing.services.rating import rate_settled
+
+__all__ = [
+    "close_days",
+    "finalise",
+    "invoice_ended_periods",
+    "invoice_file",
+    "invoice_to_date",
+    "rate_settled",
+    "topups",
+]

@@ -1,0 +1,26 @@
+"""Celery entries of billing; each looks for its work in the tables."""
+
+from __future__ import annotations
+
+from accounts.selectors import clock
+from celery import shared_task
+
+from billing import enqueue, services
+
+
+@shared_task(name=enqueue.RATE)
+def rate(**_: object) -> int:
+    """Rate settled buckets behind the watermark; safe to run twice, or two at once."""
+    return services.rate_settled(now=clock.now())
+
+
+@shared_task(name=enqueue.CLOSE_DAYS)
+def close_days(**_: object) -> int:
+    """Close the delivery days that ended at least a day ago."""
+    return services.close_days(now=clock.now())
+
+
+@shared_task(name=enqueue.INVOICE)
+def invoice_ended_periods(**_: object) -> int:
+    """Finalise the invoices of periods whose grace is over."""
+    return services.invoice_ended_periods(now=clock.now())
