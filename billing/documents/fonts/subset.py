@@ -1,6 +1,6 @@
 """Make the two font files of this folder; README.md says when and how.
 
-    python subset.py FOLDER    FOLDER = the unpacked npm package
+python subset.py FOLDER    FOLDER = the unpacked npm package
 """
 
 import subprocess
