@@ -1,0 +1,27 @@
+"""Tables of the market."""
+
+from market.models.catalogue import Cell, GradeTerms, ListPrice, Market, ModelLine, Product
+from market.models.delivery import Allocation, AllocationUse, Reservation, ReservationPart
+from market.models.orders import Book, Order, OrderEnd, Supply
+from market.models.rounds import FeedFrame, Fill, Round, RoundPrice
+
+__all__ = [
+    "Allocation",
+    "AllocationUse",
+    "Book",
+    "Cell",
+    "FeedFrame",
+    "Fill",
+    "GradeTerms",
+    "ListPrice",
+    "Market",
+    "ModelLine",
+    "Order",
+    "OrderEnd",
+    "Product",
+    "Reservation",
+    "ReservationPart",
+    "Round",
+    "RoundPrice",
+    "Supply",
+]
