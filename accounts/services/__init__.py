@@ -1,0 +1,5 @@
+"""What accounts does."""
+
+from accounts.services import audit, idempotency, keys, members, organisations, outbox
+
+__all__ = ["audit", "idempotency", "keys", "members", "organisations", "outbox"]

@@ -1,0 +1,93 @@
+"""API keys: the secret is shown once, and only its hash is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts.kernel.actor import Actor
+from accounts.kernel.roles import SCOPES
+from accounts.models import ApiKey
+from accounts.services import audit
+from accounts.services.organisations import AccountsError
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class BadScopes(AccountsError):
+    """An unknown scope, none at all, or one that the maker does not hold."""
+
+    code = "bad_scopes"
+
+
+class KeyForbidden(AccountsError):
+    """The actor may not manage keys."""
+
+    code = "scope_missing"
+    status = 403
+
+
+class NoSuchKey(AccountsError):
+    """There is no such key, or it is another organisation's."""
+
+    code = "not_found"
+    status = 404
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just made. `secret` is never stored and cannot be shown again."""
+
+    key_id: UUID
+    secret: str
+
+
+def create(
+    *, actor: Actor, name: str, scopes: Collection[str], now: datetime, expires_at: datetime | None = None
+) -> NewKey:
+    """Make a key that can do at most what its maker can.
+
+    :raises KeyForbidden, BadScopes: see there.
+    """
+    if not actor.can("keys:write"):
+        raise KeyForbidden("Your role may not make API keys.")
+    wanted = sorted(set(scopes))
+    wrong = [scope for scope in wanted if scope not in SCOPES or not actor.can(scope)]
+    if wrong or not wanted:
+        raise BadScopes(f"These scopes cannot be given: {', '.join(wrong)}." if wrong else "A key needs a scope.")
+    prefix = "".join(secrets.choice(_LETTERS) for _ in range(8))
+    secret = f"tsk_{prefix}_{secrets.token_urlsafe(32)}"
+    with transaction.atomic():
+        key = ApiKey.objects.create(
+            organisation_id=actor.organisation_id,
+            name=name,
+            prefix=prefix,
+            secret_hash=hashlib.sha256(secret.encode()).digest(),
+            scopes=wanted,
+            created_by_id=actor.user_id,
+            created_at=now,
+            expires_at=expires_at,
+        )
+        audit.record(actor=actor, action="key.created", subject=str(key.id), detail={"scopes": wanted}, now=now)
+    return NewKey(key.id, secret)
+
+
+def revoke(*, actor: Actor, key_id: UUID, now: datetime) -> None:
+    """End a key at once; ending it again changes nothing.
+
+    :raises KeyForbidden, NoSuchKey: see there.
+    """
+    if not actor.can("keys:write"):
+        raise KeyForbidden("Your role may not revoke API keys.")
+    with transaction.atomic():
+        own = ApiKey.objects.filter(id=key_id, organisation_id=actor.organisation_id)
+        if not own.exists():
+            raise NoSuchKey("There is no such key.")
+        if own.filter(revoked_at__isnull=True).update(revoked_at=now):
+            audit.record(actor=actor, action="key.revoked", subject=str(key_id), detail={}, now=now)
