@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pgtrigger
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -104,7 +103,7 @@ class ApiKey(models.Model):
 
 
 class AuditEvent(models.Model):
-    """Who did what, when, for whom. Append-only: the triggers refuse every change."""
+    """Who did what, when, for whom. Append-only: triggers of the migration refuse every change."""
 
     id = models.BigAutoField(primary_key=True)
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="+")
@@ -117,12 +116,6 @@ class AuditEvent(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["organisation", "-id"], name="audit_of_organisation")]
-        triggers = [
-            pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete),
-            pgtrigger.Protect(
-                name="never_truncated", operation=pgtrigger.Truncate, level=pgtrigger.Statement, when=pgtrigger.Before
-            ),
-        ]
 
 
 class IdempotencyRow(models.Model):
