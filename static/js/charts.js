@@ -24,7 +24,7 @@
     return {
       animation: false,
       textStyle: { fontFamily: FONT(), fontSize: 12, color: c.text2 },
-      grid: { left: 8, right: 12, top: 28, bottom: 28, containLabel: true },
+      grid: { left: 4, right: 12, top: 4, bottom: 2, outerBoundsMode: "same", outerBoundsContain: "all" },
       tooltip: {
         trigger: "axis", renderMode: "richText", confine: true, transitionDuration: 0, backgroundColor: c.surface, borderColor: c.edge, borderWidth: 1, padding: [6, 10],
         textStyle: { fontFamily: FONT(), fontSize: 12, lineHeight: 18, color: c.text }, axisPointer: { type: "line", lineStyle: { color: c.edge, type: "dashed" }, animation: false },
@@ -38,7 +38,7 @@
       axisLabel: { color: c.text2, fontSize: 12, hideOverlap: true, formatter: (value) => axisNumber.format(value) }, splitLine: { lineStyle: { color: c.line, width: 1 } }, ...extra,
     };
   }
-  const bottom = (c, name, extra) => axis(c, name, { nameLocation: "middle", nameGap: 26, splitLine: { show: false }, axisLine: { show: true, lineStyle: { color: c.edge } }, ...extra });
+  const bottom = (c, name, extra) => axis(c, name, { nameLocation: "middle", nameGap: 22, splitLine: { show: false }, axisLine: { show: true, lineStyle: { color: c.edge } }, ...extra });
   const left = (c, name, extra) => axis(c, name, { nameLocation: "end", nameGap: 10, nameTextStyle: { color: c.text2, fontSize: 12, align: "left", padding: 0 }, ...extra });
 
   // Levels [cumulative, price] become the corners of a staircase that starts at zero.
@@ -68,18 +68,17 @@
       for (const own of data.own || []) {
         const span = [Number(own.from), Number(own.to)];
         series.push({
-          name: "", type: "line", silent: true, showSymbol: false, z: 4, data: span.map((x) => [x, Number(own.price)]), lineStyle: { width: 5, color: c[own.side] }, 
-          markArea: { silent: true, itemStyle: { color: c[own.side], opacity: 0.14, decal: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [2, 5], rotation: -Math.PI / 4, color: c.text3 } }, data: [[{ xAxis: span[0] }, { xAxis: span[1] }]] },
+          name: "", type: "line", silent: true, showSymbol: false, z: 4, data: span.map((x) => [x, Number(own.price)]), lineStyle: { width: 5, color: c[own.side] },
+          markArea: { silent: true, itemStyle: { color: c[own.side], opacity: 0.14 }, data: [[{ xAxis: span[0] }, { xAxis: span[1] }]] },
         });
       }
       const option = base(c);
-      option.grid.bottom = 40;
       option.tooltip.formatter = (points) => {
         const x = Number(points[0].axisValue);
         return ["demand", "supply"].map((key) => [data.names[key], levelAt(data[key], x)]).filter(([, level]) => level).map(([name, level]) => `${name}: ${level[2]}`).join("\n");
       };
       const furthest = Math.max(0, ...["demand", "supply"].flatMap((key) => data[key].map(([quantity]) => Number(quantity))));
-      return { ...option, xAxis: bottom(c, data.x, { min: 0, max: furthest || 1, nameGap: 24, axisLabel: { color: c.text2, fontSize: 12, hideOverlap: true, showMaxLabel: false, formatter: (v) => axisNumber.format(v) } }), yAxis: left(c, data.y, { min: 0 }), series };
+      return { ...option, xAxis: bottom(c, data.x, { min: 0, max: furthest || 1, axisLabel: { color: c.text2, fontSize: 12, hideOverlap: true, showMaxLabel: false, formatter: (v) => axisNumber.format(v) } }), yAxis: left(c, data.y, { min: 0 }), series };
     },
 
     "price-volume"(data, c) {
@@ -89,7 +88,7 @@
       return {
         ...option,
         axisPointer: { link: [{ xAxisIndex: "all" }] },
-        grid: [{ left: 64, right: 12, top: 28, bottom: "38%" }, { left: 64, right: 12, top: "72%", bottom: 28 }],
+        grid: [{ left: 64, right: 12, top: 28, bottom: "38%" }, { left: 64, right: 12, top: "72%", bottom: 22 }],
         xAxis: [
           bottom(c, "", { type: "category", data: labels, axisLabel: { show: false }, gridIndex: 0 }),
           bottom(c, "", { type: "category", data: labels, gridIndex: 1, axisLabel: { color: c.text2, fontSize: 12, hideOverlap: true } }),
