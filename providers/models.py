@@ -1,0 +1,165 @@
+"""Hardware, what it serves, and the offers that sell it."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from accounts.kernel import ids
+
+WHOLE_BPS = 10_000
+MAX_RATE = 10**9  # ST/s; above it a rate is a slip, and rate × hour would not fit a quantity
+
+
+class Pool(models.Model):
+    """Accelerators of one kind in one place. What is sold of it in one window is one deployment's."""
+
+    class Tier(models.TextChoices):
+        PROBATION = "probation"
+        LISTED = "listed"
+        VERIFIED = "verified"
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    organisation = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    name = models.CharField(max_length=80)
+    vendor = models.CharField(max_length=40)
+    chip = models.CharField(max_length=60)
+    device_count = models.PositiveIntegerField()
+    region = models.CharField(max_length=40)
+    data_terms = models.CharField(max_length=100)
+    tier = models.CharField(max_length=20, choices=Tier, default=Tier.LISTED)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organisation", "name"], name="providers_pool_name_once"),
+            models.CheckConstraint(condition=Q(device_count__gt=0), name="providers_pool_has_devices"),
+        ]
+
+
+class Deployment(models.Model):
+    """One model line served on one pool, at a rated speed, behind one address."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        RETIRED = "retired"
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    pool = models.ForeignKey(Pool, models.PROTECT, related_name="deployments")
+    line = models.ForeignKey("market.ModelLine", models.PROTECT, related_name="+")
+    served_format = models.CharField(max_length=20)
+    # What the engine calls the model, which need not be our name of the line.
+    engine_model = models.CharField(max_length=200)
+    endpoint_url = models.URLField(max_length=300)
+    # Set by the operator only: lets the gateway call an address of its own network (the demo's engines).
+    private_endpoint = models.BooleanField(default=False)
+    rate_st_per_second = models.BigIntegerField()
+    share_bps = models.PositiveIntegerField(default=WHOLE_BPS)
+    state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["pool", "line", "served_format"], name="providers_deployment_once"),
+            models.CheckConstraint(
+                condition=Q(rate_st_per_second__gt=0, rate_st_per_second__lte=MAX_RATE),
+                name="providers_deployment_rate",
+            ),
+            models.CheckConstraint(
+                condition=Q(share_bps__gt=0, share_bps__lte=WHOLE_BPS), name="providers_deployment_share"
+            ),
+        ]
+
+
+class EngineKey(models.Model):
+    """The bearer key of a deployment's engine, apart from the row that pages and the API read."""
+
+    deployment = models.OneToOneField(Deployment, models.PROTECT, primary_key=True, related_name="engine_key")
+    secret = models.CharField(max_length=400)
+
+
+class OfferPlan(models.Model):
+    """What a provider wants sold: hours of the week, or one window, with a discount on the list price and a floor."""
+
+    class Kind(models.TextChoices):
+        WEEKLY = "weekly"
+        ONCE = "once"
+
+    class State(models.TextChoices):
+        DRAFT = "draft"
+        LIVE = "live"
+        PAUSED = "paused"
+        WITHDRAWN = "withdrawn"
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    organisation = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="plans")
+    grade = models.CharField(max_length=12)
+    kind = models.CharField(max_length=6, choices=Kind)
+    # Bit 0 is Monday. Hours are those of UTC+08:00; from 22 to 6 runs over midnight.
+    weekdays = models.PositiveSmallIntegerField(null=True)
+    from_hour = models.PositiveSmallIntegerField(null=True)
+    to_hour = models.PositiveSmallIntegerField(null=True)
+    window_start = models.DateTimeField(null=True)
+    discount_bps = models.PositiveIntegerField()
+    floor_micros = models.BigIntegerField()
+    share_bps = models.PositiveIntegerField(default=WHOLE_BPS)
+    state = models.CharField(max_length=10, choices=State, default=State.DRAFT)
+    created_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField()
+    # Why the last window could not be posted; empty once one could.
+    problem = models.CharField(max_length=60, blank=True, default="")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind="once", window_start__isnull=False, weekdays__isnull=True, from_hour__isnull=True,
+                            to_hour__isnull=True)
+                | Q(kind="weekly", window_start__isnull=True, weekdays__range=(1, 127), from_hour__range=(0, 23),
+                    to_hour__range=(1, 24)),
+                name="providers_plan_names_windows",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="once") | ~Q(from_hour=F("to_hour")), name="providers_plan_has_hours"
+            ),
+            models.CheckConstraint(
+                condition=Q(discount_bps__lt=WHOLE_BPS, floor_micros__gt=0, share_bps__gt=0, share_bps__lte=WHOLE_BPS),
+                name="providers_plan_bounds",
+            ),
+        ]  # fmt: skip
+        indexes = [models.Index(fields=["organisation", "-id"], name="providers_plan_of")]
+
+
+class PostedOffer(models.Model):
+    """A plan's sell order for one window. Its limit was fixed when it was posted."""
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        WITHDRAWN = "withdrawn"
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    plan = models.ForeignKey(OfferPlan, models.PROTECT, related_name="posted")
+    deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="posted")
+    window_start = models.DateTimeField()
+    window_end = models.DateTimeField()
+    order = models.OneToOneField("market.Order", models.PROTECT, related_name="+")
+    quantity_st = models.BigIntegerField()
+    limit_micros = models.BigIntegerField()
+    list_price_micros = models.BigIntegerField(null=True)
+    # What of the deployment's rate this offer may need; after a withdrawal only what its sold part needs.
+    rate_st_per_second = models.BigIntegerField()
+    state = models.CharField(max_length=10, choices=State, default=State.OPEN)
+    posted_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            # A window is posted once per plan, whoever runs the task and however often.
+            models.UniqueConstraint(
+                fields=["plan", "window_start"], condition=Q(state="open"), name="providers_posted_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(quantity_st__gt=0, limit_micros__gt=0, rate_st_per_second__gte=0),
+                name="providers_posted_bounds",
+            ),
+        ]
+        indexes = [models.Index(fields=["deployment", "window_start"], name="providers_posted_rate")]
