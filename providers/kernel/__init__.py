@@ -1,0 +1,1 @@
+"""Pure rules of offers: which windows, how much, at what limit."""
