@@ -1,0 +1,1 @@
+"""Pure parts of the market: no Django, no clock, no chance."""

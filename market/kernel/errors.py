@@ -1,0 +1,129 @@
+"""What the market refuses, each with its stable code."""
+
+from __future__ import annotations
+
+from accounts.kernel.errors import DomainError
+
+
+class MarketError(DomainError):
+    """The market refuses; the code says why."""
+
+
+class UnknownLine(MarketError):
+    """No model line has this name, or not for this organisation."""
+
+    code = "unknown_line"
+
+
+class UnknownGrade(MarketError):
+    """The market does not trade this grade."""
+
+    code = "unknown_grade"
+
+
+class UnknownWindow(MarketError):
+    """No window starts at this instant, or it is not open for trading yet."""
+
+    code = "unknown_window"
+
+
+class WindowClosed(MarketError):
+    """The window is over."""
+
+    code = "window_closed"
+
+
+class OffTick(MarketError):
+    """The limit is not a positive multiple of the tick."""
+
+    code = "off_tick"
+
+
+class OffLot(MarketError):
+    """The quantity is not a positive multiple of the lot."""
+
+    code = "off_lot"
+
+
+class OrderTooLarge(MarketError):
+    """Limit or quantity is beyond what the market takes in one order."""
+
+    code = "order_too_large"
+
+
+class BadExpiry(MarketError):
+    """A good-till-time order without a time to come."""
+
+    code = "bad_expiry"
+
+
+class OutsideCollar(MarketError):
+    """The limit is beyond the collar; `details` name the bound."""
+
+    code = "outside_collar"
+
+
+class NotSupported(MarketError):
+    """A part of the order that this market does not offer."""
+
+    code = "not_supported"
+    status = 400
+
+
+class SelfTrade(MarketError):
+    """The order would trade with an open order of its own organisation."""
+
+    code = "self_trade"
+    status = 409
+
+
+class DuplicateClientOrderId(MarketError):
+    """The client order id was used before for another order."""
+
+    code = "duplicate_client_order_id"
+    status = 409
+
+
+class MarketHalted(MarketError):
+    """The market takes no orders now; cancelling works."""
+
+    code = "market_halted"
+    status = 409
+    retryable = True
+
+
+class NoMarket(MarketError):
+    """No market trades in this currency."""
+
+    code = "no_market"
+    status = 503
+    retryable = True
+
+
+class NoSupply(MarketError):
+    """A sell order without enough declared capacity behind it."""
+
+    code = "no_supply"
+    status = 409
+
+
+class NotFound(MarketError):
+    """There is no such thing, or it is not this organisation's."""
+
+    code = "not_found"
+    status = 404
+
+
+class OrderEnded(MarketError):
+    """The order is not open any more."""
+
+    code = "order_ended"
+    status = 409
+
+
+class NoAllocation(MarketError):
+    """Nothing bought is left that covers the request."""
+
+    code = "no_allocation"
+    status = 409
+    retryable = True

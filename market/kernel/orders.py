@@ -1,0 +1,116 @@
+"""What an order may look like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from market.kernel import errors, windows
+from market.kernel.money import cost_micros
+
+# Above these an order is a slip, and its worst case would not fit a ledger amount.
+MAX_PRICE_MICROS = 10**12
+MAX_QUANTITY_ST = 10**15
+MAX_COST_MICROS = 10**15
+
+Side = Literal["buy", "sell"]
+TimeInForce = Literal["ioc", "gtt", "gtc"]
+
+
+@dataclass(frozen=True)
+class CellTerms:
+    """What an offer stands for beside its product; free texts, compared as they are."""
+
+    region: str
+    tier: str
+    vendor: str
+    data_terms: str
+
+
+@dataclass(frozen=True)
+class OrderDraft:
+    """An order as asked for. `limit_micros`: micro-yuan per million ST; bids name no cell and accept all of them."""
+
+    organisation_id: UUID
+    side: Side
+    line: str
+    grade: str
+    window_start: datetime
+    quantity_st: int
+    limit_micros: int
+    time_in_force: TimeInForce = "gtc"
+    expires_at: datetime | None = None
+    client_order_id: str | None = None
+    cell: CellTerms | None = None
+    supply_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class SupplyDraft:
+    """Capacity of one deployment in one window, as its provider declares it."""
+
+    organisation_id: UUID
+    pool_id: UUID
+    exclusive_group: UUID
+    deployment_id: UUID
+    line: str
+    grade: str
+    window_start: datetime
+    terms: CellTerms
+    offered_st: int
+    rate_st_per_second: int
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Tick (micro-yuan per million ST) and lot (ST) of a grade."""
+
+    tick_micros: int
+    lot_st: int
+
+
+def check_window(start: datetime, now: datetime) -> None:
+    """Refuse a window that cannot be traded.
+
+    :raises WindowClosed, UnknownWindow: see there.
+    """
+    if not windows.is_window_start(start):
+        raise errors.UnknownWindow("A window starts on the full hour.")
+    if windows.is_closed(start, now):
+        raise errors.WindowClosed("This window is over.")
+    if not windows.is_open(start, now):
+        raise errors.UnknownWindow(f"Windows open {windows.WINDOWS_AHEAD} hours ahead.")
+
+
+def check_draft(draft: OrderDraft, terms: Terms, *, now: datetime) -> None:
+    """Refuse a draft that breaks a rule of its own, whatever else is in the book.
+
+    :raises OffLot, OffTick, OrderTooLarge, BadExpiry, NotSupported, NoSupply, WindowClosed, UnknownWindow: see there.
+    """
+    check_window(draft.window_start, now)
+    if draft.quantity_st <= 0 or draft.quantity_st % terms.lot_st:
+        raise errors.OffLot(f"The quantity is a multiple of {terms.lot_st} ST.", lot_st=terms.lot_st)
+    if draft.limit_micros <= 0 or draft.limit_micros % terms.tick_micros:
+        raise errors.OffTick("The limit is a multiple of the tick.", tick_micros=terms.tick_micros)
+    if (
+        draft.quantity_st > MAX_QUANTITY_ST
+        or draft.limit_micros > MAX_PRICE_MICROS
+        or cost_micros(draft.limit_micros, draft.quantity_st) > MAX_COST_MICROS
+    ):
+        raise errors.OrderTooLarge("This order is larger than the market takes.", most_micros=MAX_COST_MICROS)
+    if draft.time_in_force == "gtt" and (draft.expires_at is None or draft.expires_at <= now):
+        raise errors.BadExpiry("A good-till-time order needs a time to come.")
+    if draft.time_in_force != "gtt" and draft.expires_at is not None:
+        raise errors.BadExpiry("Only a good-till-time order has an expiry of its own.")
+    if draft.side == "buy" and (draft.cell is not None or draft.supply_id is not None):
+        raise errors.NotSupported("A bid accepts all vendors, regions and tiers of its product.")
+    if draft.side == "sell" and draft.supply_id is None:
+        raise errors.NoSupply("A sell order needs declared capacity behind it.")
+
+
+def expires_at(draft: OrderDraft) -> datetime:
+    """When the order leaves the book at the latest: its own expiry, else the end of its window."""
+    end = draft.window_start + windows.WINDOW
+    return end if draft.expires_at is None else min(draft.expires_at, end)

@@ -1,0 +1,70 @@
+"""The only home of the market's locks.
+
+Order: the market's row, the market's book, organisations by id, then (in the
+ledger) accounts and holds by id, then supplies and allocations by id. Intake
+and cancels share the book; a round has it alone, so what it froze stands until
+it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+from django.db import connection
+
+from market.models import AllocationUse, Market, Reservation, Round, Supply
+
+
+def market_to_clear(market_id: UUID) -> Market | None:
+    """The market's row for one round; None while another worker has it."""
+    return Market.objects.select_for_update(skip_locked=True, of=("self",)).filter(id=market_id).first()
+
+
+def market_to_change(market_id: UUID) -> Market:
+    """The market's row, once no round is running."""
+    return Market.objects.select_for_update(of=("self",)).get(id=market_id)
+
+
+def open_round(market: Market) -> Round:
+    """The round that collects orders now."""
+    return Round.objects.select_for_update(of=("self",)).get(market=market, number=market.round_number)
+
+
+def book_shared(market_id: UUID) -> None:
+    """Keep rounds out of the book until the end of the transaction; other intake goes on."""
+    _advisory("pg_advisory_xact_lock_shared", market_id)
+
+
+def book_exclusive(market_id: UUID) -> None:
+    """Wait for intake under way, and have the book alone until the end of the transaction."""
+    _advisory("pg_advisory_xact_lock", market_id)
+
+
+def organisations(organisation_ids: Collection[UUID]) -> None:
+    """One intake at a time for each organisation, so that it cannot race itself into a self-trade."""
+    for organisation_id in sorted(organisation_ids):
+        _advisory("pg_advisory_xact_lock", organisation_id)
+
+
+def supplies(supply_ids: Collection[UUID]) -> dict[UUID, Supply]:
+    """These supplies by id, with their cells."""
+    rows = Supply.objects.select_for_update(of=("self",)).select_related("cell").filter(id__in=list(supply_ids))
+    return {row.id: row for row in rows.order_by("id")}
+
+
+def uses(allocation_ids: Collection[UUID]) -> dict[UUID, AllocationUse]:
+    """What is drawn of these allocations, where a row was made."""
+    rows = AllocationUse.objects.select_for_update(of=("self",)).filter(allocation_id__in=list(allocation_ids))
+    return {row.allocation_id: row for row in rows.order_by("allocation_id")}
+
+
+def reservation(reservation_id: UUID) -> Reservation | None:
+    """One reservation."""
+    return Reservation.objects.select_for_update(of=("self",)).filter(id=reservation_id).first()
+
+
+def _advisory(function: str, subject: UUID) -> None:
+    with connection.cursor() as cursor:
+        # Random bits of a UUIDv7; two subjects that share them only wait for each other.
+        cursor.execute(f"SELECT {function}(%s)", [int.from_bytes(subject.bytes[8:], signed=True)])  # noqa: S608

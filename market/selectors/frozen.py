@@ -1,0 +1,152 @@
+"""The open orders of a market as columns: read by binary COPY, without a Python object per order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+from django.db import connection
+from numpy.typing import NDArray
+
+from market.kernel import binary, windows
+from market.kernel.freezing import BID, OFFER, Ints, Mask, Standing, deliverable_st, within_supply
+from market.selectors.catalogue import ProductView, products_many
+
+Uuids = NDArray[np.void]
+
+_BOTH = {
+    "order": "uuid", "owner": "uuid", "product": "uuid", "limit": "int8", "left": "int8", "cohort": "int8",
+    "sequence": "int8", "next_round_only": "bool",
+}  # fmt: skip
+_BIDS = {**_BOTH, "hold": "uuid"}
+_OFFERS = {
+    **_BOTH, "cell": "uuid", "supply": "uuid", "deployment": "uuid", "pool": "uuid", "group": "uuid",
+    "rate": "int8", "offered": "int8", "sold": "int8", "due": "int8",
+}  # fmt: skip
+_OF_BOOK = (
+    "b.order_id, b.organisation_id, b.product_id, b.limit_micros, b.quantity_left_st, b.cohort, b.sequence, "
+    "b.next_round_only"
+)
+_WHERE = "b.market_id = %s AND b.expires_at > %s AND (%s::uuid[] IS NULL OR b.product_id = ANY(%s::uuid[]))"
+_READ_BIDS = f"COPY (SELECT {_OF_BOOK}, b.hold_id FROM market_book b WHERE b.side = 0 AND {_WHERE}) TO STDOUT (FORMAT binary)"
+_READ_OFFERS = (
+    f"COPY (SELECT {_OF_BOOK}, b.cell_id, b.supply_id, s.deployment_id, s.pool_id, s.exclusive_group, "
+    "s.rate_st_per_second, s.offered_st, s.sold_st, s.due_micro_st_per_second "
+    f"FROM market_book b JOIN market_supply s ON s.id = b.supply_id WHERE b.side = 1 AND {_WHERE}) "
+    "TO STDOUT (FORMAT binary)"
+)
+
+
+@dataclass(frozen=True)
+class FrozenBook:
+    """Open orders, bids first; columns of equal length. Columns of offers only are zero for bids, and the reverse.
+
+    `product` numbers `products`; `left` is what stands in the book, `available` what may trade now: an offer only
+    what its supply can still deliver.
+    """
+
+    products: tuple[ProductView, ...]
+    order: Uuids
+    owner: Uuids
+    product: Ints
+    side: Ints
+    limit: Ints
+    left: Ints
+    available: Ints
+    cohort: Ints
+    sequence: Ints
+    next_round_only: Mask
+    hold: Uuids
+    cell: Uuids
+    supply: Uuids
+    deployment: Uuids
+    pool: Uuids
+    group: Uuids
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @property
+    def owner_codes(self) -> Ints:
+        """The organisations, numbered."""
+        return binary.codes(self.owner)[0] if len(self) else np.zeros(0, dtype=np.int64)
+
+
+def frozen_book(market_id: UUID, *, now: datetime, product_ids: Collection[UUID] | None = None) -> FrozenBook:
+    """All open orders of the market at `now`, or those of some products."""
+    some = None if product_ids is None else list(product_ids)
+    bids, offers = (
+        binary.decode(_copy(sql, [market_id, now, some, some]), columns)
+        for sql, columns in ((_READ_BIDS, _BIDS), (_READ_OFFERS, _OFFERS))
+    )
+    codes, ids = binary.codes(np.concatenate([bids["product"], offers["product"]]))
+    views = products_many(binary.to_uuids(ids))
+    products = tuple(views[one] for one in binary.to_uuids(ids))
+    count = len(bids["left"])
+    available = np.concatenate([bids["left"], _deliverable(offers, codes[count:], products, now)])
+
+    def column(name: str) -> NDArray[np.generic]:
+        present = next(part[name] for part in (bids, offers) if name in part)
+        return np.concatenate(
+            [part[name] if name in part else np.zeros(len(part["left"]), present.dtype) for part in (bids, offers)]
+        )
+
+    names = (*_BOTH.keys() - {"product"}, "hold", "cell", "supply", "deployment", "pool", "group")
+    side = np.repeat(np.array([BID, OFFER], dtype=np.int64), [count, len(offers["left"])])
+    return FrozenBook(products, product=codes, side=side, available=available, **{name: column(name) for name in names})
+
+
+def standing(book: FrozenBook) -> list[Standing]:
+    """The deployments with open offers, once for each group of chips and window."""
+    rows = np.flatnonzero(book.side == OFFER)
+    found: set[tuple[bytes, bytes]] = set()
+    if len(rows):
+        supply, _ = binary.codes(book.supply[rows])
+        first = rows[np.unique(supply, return_index=True)[1]]
+        for row in first:
+            window = book.products[book.product[row]].window_start.isoformat().encode()
+            found.add((book.group[row].tobytes() + window, book.deployment[row].tobytes()))
+    return [Standing(group, deployment) for group, deployment in sorted(found)]
+
+
+def pinned(*, now: datetime) -> dict[bytes, bytes]:
+    """By group of chips and window: the deployment that has sold there already."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT ON (exclusive_group, window_start) exclusive_group, window_start, deployment_id "
+            "FROM market_supply WHERE sold_st > 0 AND window_start >= %s "
+            "ORDER BY exclusive_group, window_start, deployment_id",
+            [windows.current(now)[0]],
+        )
+        rows = cursor.fetchall()
+    return {group.bytes + start.isoformat().encode(): deployment.bytes for group, start, deployment in rows}
+
+
+def _deliverable(
+    offers: binary.Columns, product: Ints, products: tuple[ProductView, ...], now: datetime
+) -> NDArray[np.int64]:
+    if not len(product):
+        return np.zeros(0, dtype=np.int64)
+    supply, _ = binary.codes(offers["supply"])
+    first = np.unique(supply, return_index=True)[1]
+    seconds = [windows.seconds_left(one.window_start, now) for one in products]
+    deliverable = [
+        deliverable_st(
+            offered=int(offers["offered"][row]),
+            sold=int(offers["sold"][row]),
+            rate=int(offers["rate"][row]),
+            due_micro=int(offers["due"][row]),
+            seconds=seconds[product[row]],
+            lot=products[product[row]].lot_st,
+        )
+        for row in first
+    ]
+    return within_supply(offers["left"], supply, offers["sequence"], np.array(deliverable, dtype=np.int64))
+
+
+def _copy(sql: str, parameters: list[object]) -> bytes:
+    with connection.cursor() as cursor, cursor.copy(sql, parameters) as copy:  # type: ignore[attr-defined]
+        return b"".join(copy)

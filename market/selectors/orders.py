@@ -1,0 +1,188 @@
+"""Reads of orders, always for one organisation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection
+
+from accounts.kernel.actor import Actor
+from market.kernel.errors import NotFound
+from market.kernel.money import MILLION
+
+OPEN_STATES = ("open", "partially_filled")
+
+
+@dataclass(frozen=True)
+class OrderView:
+    """One order and how it stands.
+
+    `status`: open, partially_filled, filled, cancelled, expired, refused. Prices are micro-yuan per million ST.
+    """
+
+    id: UUID
+    organisation_id: UUID
+    product_id: UUID
+    side: str
+    line: str
+    line_name: str
+    grade: str
+    window_start: datetime
+    window_end: datetime
+    currency: str
+    quantity_st: int
+    limit_micros: int
+    filled_st: int
+    left_st: int
+    paid_exact: int
+    status: str
+    time_in_force: str
+    expires_at: datetime
+    client_order_id: str | None
+    hold_id: UUID | None
+    supply_id: UUID | None
+    cohort: int
+    created_at: datetime
+    ended_at: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something of it still stands in the book."""
+        return self.status in OPEN_STATES
+
+    @property
+    def average_micros(self) -> int | None:
+        """Average price paid or received, rounded half up; None before the first fill."""
+        return (2 * self.paid_exact + self.filled_st) // (2 * self.filled_st) if self.filled_st else None
+
+    @property
+    def paid_micros(self) -> int:
+        """Micro-yuan of all fills."""
+        return self.paid_exact // MILLION
+
+    @property
+    def saved_micros(self) -> int:
+        """Micro-yuan that a filled bid stayed below its limit."""
+        return (self.limit_micros * self.filled_st - self.paid_exact) // MILLION if self.side == "buy" else 0
+
+    @property
+    def held_micros(self) -> int:
+        """Micro-yuan held for what is still open."""
+        return self.limit_micros * self.left_st // MILLION if self.side == "buy" and self.is_open else 0
+
+
+_SELECT = """
+    SELECT o.id, o.organisation_id, o.product_id, CASE o.side WHEN 0 THEN 'buy' ELSE 'sell' END, l.slug, l.display_name,
+        p.grade, p.window_start, p.window_end, m.currency, o.quantity_st, o.limit_micros, f.quantity,
+        coalesce(b.quantity_left_st, 0), f.paid,
+        CASE WHEN b.order_id IS NULL THEN e.reason WHEN f.quantity > 0 THEN 'partially_filled' ELSE 'open' END,
+        o.time_in_force, o.expires_at, o.client_order_id, o.hold_id, o.supply_id, o.cohort, o.created_at, e.at
+    FROM market_order o
+    JOIN market_product p ON p.id = o.product_id
+    JOIN market_modelline l ON l.id = p.line_id
+    JOIN market_market m ON m.id = o.market_id
+    LEFT JOIN market_book b ON b.order_id = o.id
+    LEFT JOIN market_orderend e ON e.order_id = o.id
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(quantity_st), 0)::bigint AS quantity,
+            coalesce(sum(quantity_st::numeric * price_micros), 0) AS paid FROM market_fill WHERE order_id = o.id
+    ) f
+"""
+
+
+def orders(
+    actor: Actor,
+    *,
+    open_only: bool = False,
+    side: str | None = None,
+    status: str | None = None,
+    line: str | None = None,
+    before: UUID | None = None,
+    limit: int = 50,
+) -> list[OrderView]:
+    """The orders of the actor's organisation, newest first; `before` continues after the last one seen."""
+    where, values = ["o.organisation_id = %s"], [actor.organisation_id]
+    if open_only:
+        where.append("b.order_id IS NOT NULL")
+    if side is not None:
+        where, values = [*where, "o.side = %s"], [*values, 0 if side == "buy" else 1]
+    if line is not None:
+        where, values = [*where, "l.slug = %s"], [*values, line]
+    if before is not None:
+        where, values = [*where, "o.id < %s"], [*values, before]
+    if status in OPEN_STATES:
+        where.append("b.order_id IS NOT NULL AND f.quantity " + ("= 0" if status == "open" else "> 0"))
+    elif status is not None:
+        where, values = [*where, "e.reason = %s"], [*values, status]
+    return _read(f"WHERE {' AND '.join(where)} ORDER BY o.id DESC LIMIT %s", [*values, limit])
+
+
+def order(order_id: UUID, actor: Actor) -> OrderView:
+    """One order of the actor's organisation.
+
+    :raises NotFound: there is none, or it belongs to somebody else.
+    """
+    found = _read("WHERE o.id = %s AND o.organisation_id = %s", [order_id, actor.organisation_id])
+    if not found:
+        raise NotFound("There is no such order.")
+    return found[0]
+
+
+def orders_many(order_ids: Collection[UUID]) -> dict[UUID, OrderView]:
+    """Orders by id, whoever owns them: for providers, which know the orders that they placed."""
+    return {view.id: view for view in _read("WHERE o.id = ANY(%s)", [list(order_ids)])}
+
+
+def by_client_id(organisation_id: UUID, client_order_ids: Collection[str]) -> dict[str, OrderView]:
+    """Orders of an organisation by their client order id."""
+    found = _read(
+        "WHERE o.organisation_id = %s AND o.client_order_id = ANY(%s)", [organisation_id, list(client_order_ids)]
+    )
+    return {view.client_order_id: view for view in found if view.client_order_id is not None}
+
+
+def open_count(actor: Actor) -> int:
+    """How many orders of the actor's organisation are open."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM market_book WHERE organisation_id = %s", [actor.organisation_id])
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def count(actor: Actor) -> int:
+    """How many orders the actor's organisation ever placed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM market_order WHERE organisation_id = %s", [actor.organisation_id])
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def best_opposites(organisation_ids: Collection[UUID], product_ids: Collection[UUID]) -> dict[tuple[UUID, UUID], tuple]:  # type: ignore[type-arg]
+    """By (organisation, product): its highest open bid and its lowest open offer, None where it has none."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT organisation_id, product_id, max(limit_micros) FILTER (WHERE side = 0), "
+            "min(limit_micros) FILTER (WHERE side = 1) FROM market_book "
+            "WHERE organisation_id = ANY(%s) AND product_id = ANY(%s) GROUP BY 1, 2",
+            [list(organisation_ids), list(product_ids)],
+        )
+        return {(owner, product): (bid, offer) for owner, product, bid, offer in cursor.fetchall()}
+
+
+def open_on_supplies(supply_ids: Collection[UUID]) -> dict[UUID, int]:
+    """ST in open offers on each of these supplies."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT supply_id, sum(quantity_left_st)::bigint FROM market_book WHERE supply_id = ANY(%s) GROUP BY 1",
+            [list(supply_ids)],
+        )
+        return dict(cursor.fetchall())
+
+
+def _read(tail: str, values: list[object]) -> list[OrderView]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_SELECT} {tail}", values)
+        return [OrderView(*row[:14], int(row[14]), *row[15:]) for row in cursor.fetchall()]

@@ -1,0 +1,19 @@
+"""Writes of the market, one file a subject: `services.orders.place`, `services.rounds.clear_due`, …"""
+
+from market.kernel.errors import MarketError
+from market.kernel.orders import CellTerms, OrderDraft, SupplyDraft
+from market.services import catalogue, draws, markets, orders, rounds, supply, sweep
+
+__all__ = [
+    "CellTerms",
+    "MarketError",
+    "OrderDraft",
+    "SupplyDraft",
+    "catalogue",
+    "draws",
+    "markets",
+    "orders",
+    "rounds",
+    "supply",
+    "sweep",
+]

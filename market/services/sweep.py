@@ -1,0 +1,44 @@
+"""Housekeeping, found in the tables: expired orders, dead reservations, old holds, old frames, new windows."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+
+from ledger import services as ledger
+from market import locks
+from market.models import FeedFrame, Market
+from market.services import catalogue, draws, orders
+
+FEED_KEPT = timedelta(hours=1)
+BATCH = 2_000
+
+
+def sweep(*, now: datetime) -> int:
+    """Do what is due; gives how many orders, reservations and holds were ended. Safe to run at any time, twice too."""
+    catalogue.open_products(now=now)
+    ended = sum(expire_orders(market_id, now=now) for market_id in Market.objects.values_list("id", flat=True))
+    ended += draws.release_expired(now=now)
+    ended += ledger.expire_holds(now=now, limit=BATCH)
+    FeedFrame.objects.filter(created_at__lt=now - FEED_KEPT).delete()
+    return ended
+
+
+def expire_orders(market_id: UUID, *, now: datetime) -> int:
+    """End the orders of a market whose time is over, in batches; gives how many."""
+    ended = 0
+    while True:
+        with transaction.atomic():
+            locks.book_shared(market_id)
+            batch = orders.end(
+                "order_id IN (SELECT order_id FROM market_book WHERE market_id = %s AND expires_at <= %s "
+                "ORDER BY order_id LIMIT %s FOR UPDATE SKIP LOCKED)",
+                [market_id, now, BATCH],
+                "expired",
+                now=now,
+            )
+        ended += batch
+        if batch < BATCH:
+            return ended
