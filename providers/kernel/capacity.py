@@ -29,9 +29,13 @@ def offered_st(rate_st_per_second: int, seconds_left: int, lot_st: int) -> int:
     return rate_st_per_second * max(0, seconds_left) // lot_st * lot_st
 
 
-def rate_of_sold(sold_st: int, seconds: int) -> int:
-    """The rate that a sold quantity needs when drawn evenly, ST/s, rounded up."""
-    return -(-sold_st // seconds) if seconds > 0 else 0
+def held_after_withdrawal(rate_st_per_second: int, sold_st: int, seconds_left: int) -> int:
+    """The rate that a withdrawn offer still needs for what it sold, ST/s, rounded up.
+
+    All that was sold counts as still to be delivered: some of it may have been,
+    but no buyer had to draw early.
+    """
+    return min(rate_st_per_second, -(-sold_st // seconds_left)) if seconds_left > 0 else 0
 
 
 def seconds_left(now: datetime, window_start: datetime, window_end: datetime) -> int:

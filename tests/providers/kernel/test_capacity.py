@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.kernel.capacity import declared_rate, offer_rate, offered_st, rate_of_sold, seconds_left
+from providers.kernel.capacity import declared_rate, held_after_withdrawal, offer_rate, offered_st, seconds_left
 from providers.kernel.pricing import limit_micros
 
 START = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -33,25 +33,28 @@ class TestOffers:
 
     @given(
         rates,
-        st.lists(st.tuples(shares, st.integers(0, 3599), st.integers(0, 10_000), st.booleans()), max_size=12),
+        st.lists(st.tuples(shares, st.integers(0, 3599), st.integers(0, 3599), st.integers(0, 10_000)), max_size=12),
         lots,
     )
-    def test_never_promise_more_than_can_be_done_from_any_instant_on(
-        self, rated: int, steps: list[tuple[int, int, int, bool]], lot: int
+    def test_never_promise_more_than_can_be_done_from_any_second_on(
+        self, rated: int, plans: list[tuple[int, int, int, int]], lot: int
     ) -> None:
-        """Posted at various seconds, partly sold, partly withdrawn: what was sold can be drawn evenly at the rate."""
-        held: list[int] = []
-        needed = 0
-        for share, second, sold_bps, withdrawn in sorted(steps, key=lambda step: step[1]):
+        """Posted at one second, sold in part and withdrawn at a later one; others are posted in between."""
+        events = sorted(
+            [(min(a, b), 0, n) for n, (_, a, b, _) in enumerate(plans)]
+            + [(max(a, b), 1, n) for n, (_, a, b, _) in enumerate(plans)]
+        )
+        held: dict[int, int] = {}
+        sold: dict[int, int] = {}
+        for second, withdraws, n in events:
             left = 3600 - second
-            rate = offer_rate(rated, share, held)
-            offered = offered_st(rate, left, lot)
-            sold = offered * sold_bps // 10_000 // lot * lot
-            held.append(rate_of_sold(sold, left) if withdrawn else rate)
-            assert rate_of_sold(sold, left) <= held[-1] <= rate
-            needed += rate_of_sold(sold, left)
-
-        assert needed <= sum(held) <= rated
+            if withdraws:
+                sold[n] = offered_st(held[n], left, lot) * plans[n][3] // 10_000 // lot * lot  # as the freeze bounds it
+                held[n] = held_after_withdrawal(held[n], sold[n], left)
+            else:
+                held[n] = offer_rate(rated, plans[n][0], held.values())
+            assert all(quantity <= held[k] * left for k, quantity in sold.items() if k == n)
+            assert sum(held.values()) <= rated
 
     def test_take_the_whole_rate_when_alone(self) -> None:
         assert offer_rate(declared_rate(3_000, 10_000), 10_000, []) == 3_000

@@ -1,0 +1,3 @@
+"""Names of this app's tasks."""
+
+POST_DUE = "providers.post_due"

@@ -1,0 +1,21 @@
+"""The only home of the locks of this app. Taken before those of market and ledger."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from providers.models import Deployment, OfferPlan
+
+
+def deployment(deployment_id: UUID) -> Deployment:
+    """One deployment, with its pool and line: whoever has it may divide its rate.
+
+    Not the key: the gateway's request log points at the row all the time and must not wait.
+    """
+    rows = Deployment.objects.select_for_update(of=("self",), no_key=True).select_related("pool", "line")
+    return rows.get(id=deployment_id)
+
+
+def plan(plan_id: UUID) -> OfferPlan:
+    """One offer plan, to change its state."""
+    return OfferPlan.objects.select_for_update(of=("self",), no_key=True).get(id=plan_id)
