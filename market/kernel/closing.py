@@ -24,3 +24,8 @@ def next_close(now: datetime, *, tick_seconds: int, seed: bytes) -> datetime:
     draw = int.from_bytes(hashlib.sha256(b"close" + seed).digest()[:4])
     slack_micros = tick // timedelta(microseconds=1) // _SLACK_PARTS
     return nominal + timedelta(microseconds=draw * slack_micros >> 32)
+
+
+def is_due(now: datetime, *, next_close_at: datetime, tick_seconds: int) -> bool:
+    """Whether the open round closes now: its time has come, or the clock was set back far behind it."""
+    return next_close_at <= now or next_close_at > now + timedelta(seconds=2 * tick_seconds)

@@ -82,7 +82,9 @@ class Standing:
     deployment: bytes
 
 
-def left_out_deployments(standing: Sequence[Standing], *, pinned: dict[bytes, bytes], seed: bytes) -> set[bytes]:
+def left_out_deployments(
+    standing: Sequence[Standing], *, pinned: dict[bytes, bytes], seed: bytes
+) -> list[Standing]:
     """Deployments that sit this round out, because another one has the same chips in the same window.
 
     `group` tells chips and window together. The first sale pins a group to its deployment (`pinned`); until then
@@ -91,8 +93,9 @@ def left_out_deployments(standing: Sequence[Standing], *, pinned: dict[bytes, by
     rivals: dict[bytes, set[bytes]] = defaultdict(set)
     for one in standing:
         rivals[one.group].add(one.deployment)
-    out: set[bytes] = set()
-    for group, deployments in rivals.items():
+    out: list[Standing] = []
+    for group, deployments in sorted(rivals.items()):
         drawn = min(deployments, key=lambda one: hashlib.sha256(seed + one).digest())
-        out |= deployments - {pinned.get(group, drawn)}
+        stays = pinned.get(group, drawn)
+        out += [Standing(group, one) for one in sorted(deployments) if one != stays]
     return out

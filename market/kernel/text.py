@@ -1,0 +1,13 @@
+"""Prices as decimal strings, exactly."""
+
+from __future__ import annotations
+
+from market.kernel.money import MILLION
+
+_DECIMALS = 6
+
+
+def price_text(price_micros: int) -> str:
+    """Yuan per million ST with at least two decimals: 1800000 is "1.80", 1234567 is "1.234567"."""
+    whole, part = divmod(price_micros, MILLION)
+    return f"{whole}.{f'{part:0{_DECIMALS}d}'.rstrip('0').ljust(2, '0')}"

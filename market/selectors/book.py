@@ -1,0 +1,69 @@
+"""Depth and curves of one product's open orders, never with identities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+
+from market.kernel.freezing import BID, OFFER
+from market.kernel.levels import Level, cumulative, levels
+from market.selectors.catalogue import ProductView
+from market.selectors.frozen import frozen_book
+
+LADDER = 10
+
+
+@dataclass(frozen=True)
+class DepthLevel:
+    """Open ST at one price (micro-yuan per million ST), and whether an order of the reader's own stands there."""
+
+    price_micros: int
+    quantity_st: int
+    own: bool
+
+
+@dataclass(frozen=True)
+class Depth:
+    """The best levels of both sides, best first, and all that is open."""
+
+    bids: list[DepthLevel]
+    offers: list[DepthLevel]
+    bid_st: int
+    offer_st: int
+
+    @property
+    def best_bid_micros(self) -> int | None:
+        """The dearest open bid."""
+        return self.bids[0].price_micros if self.bids else None
+
+    @property
+    def best_offer_micros(self) -> int | None:
+        """The cheapest open offer."""
+        return self.offers[0].price_micros if self.offers else None
+
+
+def depth(product: ProductView, *, now: datetime, count: int = LADDER, organisation_id: UUID | None = None) -> Depth:
+    """The best `count` levels of a product; those with an own order are marked for that organisation only."""
+    book = frozen_book(product.market_id, now=now, product_ids=[product.id])
+    mine = np.array([one.tobytes() == organisation_id.bytes for one in book.owner]) if organisation_id else None
+    sides = []
+    for side in (BID, OFFER):
+        rows = book.side == side
+        own = set(book.limit[rows & mine].tolist()) if mine is not None and len(mine) else set()
+        steps = levels(book.limit[rows], book.available[rows], best_high=side == BID)
+        sides.append(([DepthLevel(price, size, price in own) for price, size in steps[:count]], sum(q for _, q in steps)))
+    (bids, bid_st), (offers, offer_st) = sides
+    return Depth(bids, offers, bid_st, offer_st)
+
+
+def book_curve(product: ProductView, *, now: datetime) -> tuple[list[Level], list[Level]]:
+    """Demand and supply as (price, cumulative ST), best first."""
+    book = frozen_book(product.market_id, now=now, product_ids=[product.id])
+    bids, offers = book.side == BID, book.side == OFFER
+    return (
+        cumulative(levels(book.limit[bids], book.available[bids], best_high=True)),
+        cumulative(levels(book.limit[offers], book.available[offers], best_high=False)),
+    )

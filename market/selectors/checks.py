@@ -1,0 +1,117 @@
+"""What must always hold of the market, checked in SQL; each breach names the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import connection
+
+MOST = 100
+
+_RULES: dict[str, str] = {
+    "fills + rest = order": """
+        SELECT 'order ' || o.id, 'asked ' || o.quantity_st || ', filled ' || coalesce(f.filled, 0)
+            || ', in the book ' || coalesce(b.quantity_left_st, 0) || ', ended ' || coalesce(e.unfilled_st, 0)
+        FROM market_order o LEFT JOIN market_book b ON b.order_id = o.id LEFT JOIN market_orderend e ON e.order_id = o.id
+        LEFT JOIN (SELECT order_id, sum(quantity_st) AS filled FROM market_fill GROUP BY 1) f ON f.order_id = o.id
+        WHERE o.quantity_st <> coalesce(f.filled, 0) + coalesce(b.quantity_left_st, 0) + coalesce(e.unfilled_st, 0)
+            OR (b.order_id IS NULL) = (e.order_id IS NULL)""",
+    "no fill worse than its limit": """
+        SELECT 'order ' || o.id, 'limit ' || o.limit_micros || ', filled at ' || f.price_micros
+        FROM market_fill f JOIN market_order o ON o.id = f.order_id
+        WHERE f.side <> o.side OR CASE o.side WHEN 0 THEN f.price_micros > o.limit_micros
+            ELSE f.price_micros < o.limit_micros OR f.cell_id <> o.cell_id END""",
+    "bought = sold, at one price, in a cell of the product": """
+        SELECT 'round ' || f.round_id || ' cell ' || f.cell_id,
+            'bought ' || sum(f.quantity_st) FILTER (WHERE f.side = 0) || ', sold ' || sum(f.quantity_st) FILTER (WHERE f.side = 1)
+        FROM market_fill f JOIN market_cell c ON c.id = f.cell_id JOIN market_order o ON o.id = f.order_id
+        GROUP BY f.round_id, f.cell_id
+        HAVING sum(CASE f.side WHEN 0 THEN f.quantity_st ELSE -f.quantity_st END) <> 0
+            OR min(f.price_micros) <> max(f.price_micros) OR bool_or(o.product_id <> c.product_id)""",
+    "one price a product and round": """
+        SELECT 'round ' || p.round_id || ' product ' || p.product_id,
+            'printed ' || coalesce(p.price_micros, 0) || ' for ' || p.volume_st || ', filled ' || coalesce(f.volume, 0)
+        FROM market_roundprice p LEFT JOIN (
+            SELECT f.round_id, c.product_id, sum(f.quantity_st) FILTER (WHERE f.side = 0) AS volume,
+                min(f.price_micros) AS low, max(f.price_micros) AS high
+            FROM market_fill f JOIN market_cell c ON c.id = f.cell_id GROUP BY 1, 2
+        ) f ON f.round_id = p.round_id AND f.product_id = p.product_id
+        WHERE p.volume_st <> coalesce(f.volume, 0) OR f.low <> p.price_micros OR f.high <> p.price_micros
+            OR p.price_micros NOT BETWEEN p.low_micros AND p.high_micros""",
+    "allocations add up to fills": """
+        SELECT 'order ' || coalesce(f.order_id, a.order_id) || ' cell ' || coalesce(f.cell_id, a.cell_id),
+            'filled ' || coalesce(f.quantity_st, 0) || ', allocated ' || coalesce(a.quantity, 0)
+        FROM market_fill f FULL JOIN (
+            SELECT round_id, cell_id, buy_order_id AS order_id, sum(quantity_st) AS quantity, min(price_micros) AS low,
+                max(price_micros) AS high FROM market_allocation GROUP BY 1, 2, 3
+            UNION ALL
+            SELECT round_id, cell_id, sell_order_id, sum(quantity_st), min(price_micros), max(price_micros)
+            FROM market_allocation GROUP BY 1, 2, 3
+        ) a ON a.round_id = f.round_id AND a.cell_id = f.cell_id AND a.order_id = f.order_id
+        WHERE f.quantity_st IS DISTINCT FROM a.quantity OR f.price_micros <> a.low OR f.price_micros <> a.high""",
+    "an allocation says what its orders say": """
+        SELECT 'allocation ' || a.id, 'buyer, seller, product or deployment is not that of its orders'
+        FROM market_allocation a JOIN market_order b ON b.id = a.buy_order_id JOIN market_order s ON s.id = a.sell_order_id
+        JOIN market_supply u ON u.id = s.supply_id JOIN market_round r ON r.id = a.round_id
+        WHERE (a.buyer_id, a.seller_id, a.product_id, a.product_id, a.deployment_id, a.pool_id, a.round_number)
+            IS DISTINCT FROM (b.organisation_id, s.organisation_id, b.product_id, s.product_id, u.deployment_id,
+                u.pool_id, r.number)
+            OR a.buyer_id = a.seller_id""",
+    "sold = fills, never beyond what was declared": """
+        SELECT 'supply ' || s.id, 'sold ' || s.sold_st || ' of ' || s.offered_st || ', filled ' || coalesce(f.sold, 0)
+        FROM market_supply s LEFT JOIN (
+            SELECT o.supply_id, sum(f.quantity_st) AS sold FROM market_fill f JOIN market_order o ON o.id = f.order_id
+            WHERE f.side = 1 GROUP BY 1
+        ) f ON f.supply_id = s.id
+        WHERE s.sold_st <> coalesce(f.sold, 0) OR s.sold_st > s.offered_st""",
+    "one deployment of an exclusive group sells in a window": """
+        SELECT 'group ' || exclusive_group || ' window ' || window_start, count(DISTINCT deployment_id) || ' deployments'
+        FROM market_supply WHERE sold_st > 0 GROUP BY exclusive_group, window_start
+        HAVING count(DISTINCT deployment_id) > 1""",
+    "drawn and reserved within bought": """
+        SELECT 'allocation ' || u.allocation_id, 'bought ' || u.bought_micro_st || ', drawn ' || u.drawn_micro_st
+            || ', reserved ' || u.reserved_micro_st || ', reserved by requests ' || coalesce(r.reserved, 0)
+        FROM market_allocationuse u JOIN market_allocation a ON a.id = u.allocation_id LEFT JOIN (
+            SELECT p.allocation_id, sum(p.micro_st) AS reserved FROM market_reservationpart p
+            JOIN market_reservation v ON v.id = p.reservation_id WHERE v.state = 'open' GROUP BY 1
+        ) r ON r.allocation_id = u.allocation_id
+        WHERE u.bought_micro_st <> a.quantity_st::numeric * 1000000 OR u.reserved_micro_st <> coalesce(r.reserved, 0)
+            OR u.drawn_micro_st + u.reserved_micro_st > u.bought_micro_st""",
+    "rounds without gaps, seeds as committed": """
+        SELECT 'round ' || r.number, 'state ' || r.state || ', the market is at ' || m.round_number
+        FROM market_round r JOIN market_market m ON m.id = r.market_id
+        WHERE (r.state = 'cleared') <> (r.number < m.round_number) OR r.number > m.round_number
+            OR r.seed IS NOT NULL AND sha256(r.seed) <> r.seed_commitment
+        UNION ALL
+        SELECT 'market ' || m.slug, count(r.id) || ' rounds, number ' || m.round_number
+        FROM market_market m LEFT JOIN market_round r ON r.market_id = m.id GROUP BY m.id
+        HAVING count(r.id) <> m.round_number""",
+    "a bid's hold covers what is open of it": """
+        SELECT 'order ' || b.order_id, 'open ' || b.quantity_left_st || ' at ' || b.limit_micros || ', held '
+            || coalesce(h.rest_micros, 0)
+        FROM market_book b LEFT JOIN ledger_hold h ON h.id = b.hold_id
+        WHERE b.side = 0 AND h.rest_micros IS DISTINCT FROM b.quantity_left_st::numeric * b.limit_micros / 1000000""",
+    "an ended bid holds nothing": """
+        SELECT 'order ' || o.id, 'ended, still held ' || h.rest_micros
+        FROM market_order o JOIN market_orderend e ON e.order_id = o.id JOIN ledger_hold h ON h.id = o.hold_id
+        WHERE h.rest_micros <> 0""",
+}
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A rule that does not hold, for which row, and the figures."""
+
+    rule: str
+    subject: str
+    detail: str
+
+
+def verify() -> list[Breach]:
+    """Every breach, at most 100 of each rule."""
+    breaches = []
+    with connection.cursor() as cursor:
+        for rule, sql in _RULES.items():
+            cursor.execute(f"{sql} LIMIT {MOST}")
+            breaches += [Breach(rule, subject, detail) for subject, detail in cursor.fetchall()]
+    return breaches
