@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from accounts.kernel.errors import DomainError
 from dispatch.kernel.engine_stream import Piece
 from dispatch.kernel.errors import GatewayError
 from token_standard.usage import st_text
@@ -94,11 +95,8 @@ class Answer:
         }
 
 
-def error_body(message: str, *, code: str, kind: str, param: str | None = None) -> bytes:
-    """An error as OpenAI's clients read it."""
-    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
-
-
-def refusal(error: GatewayError) -> bytes:
-    """A refusal of ours in that shape."""
-    return error_body(str(error), code=error.code, kind=error.kind, param=error.param)
+def refusal(error: DomainError) -> bytes:
+    """A refusal, as OpenAI's clients read it."""
+    kind = error.kind if isinstance(error, GatewayError) else "invalid_request_error"
+    param = error.param if isinstance(error, GatewayError) else None
+    return msgspec.json.encode({"error": {"message": str(error), "type": kind, "param": param, "code": error.code}})

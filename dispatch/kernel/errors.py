@@ -82,3 +82,25 @@ class Busy(GatewayError):
     status = 503
     retryable = True
     kind = "server_error"
+
+
+class InternalError(GatewayError):
+    """Our own fault."""
+
+    code = "internal_error"
+    status = 500
+    kind = "server_error"
+
+
+class NotFound(GatewayError):
+    """No such address."""
+
+    code = "not_found"
+    status = 404
+
+
+class MethodNotAllowed(GatewayError):
+    """The address takes another method."""
+
+    code = "method_not_allowed"
+    status = 405

@@ -119,7 +119,8 @@ def post(plan_id: UUID, *, actor: Actor, now: datetime) -> int:
 
     :raises Forbidden, NotFound, WrongState: see there.
     """
-    _change(plan_id, actor, now, "offer.posted", OfferPlan.State.LIVE, {OfferPlan.State.DRAFT, OfferPlan.State.PAUSED})
+    may = {OfferPlan.State.DRAFT, OfferPlan.State.PAUSED}
+    _change(plan_id, OfferPlan.State.LIVE, allowed=may, action="offer.posted", actor=actor, now=now)
     return _post_plan(plan_id, now=now)
 
 
@@ -131,7 +132,8 @@ def pause(plan_id: UUID, *, actor: Actor, now: datetime) -> int:
     :raises Forbidden, NotFound, WrongState: see there.
     """
     with transaction.atomic():
-        _change(plan_id, actor, now, "offer.paused", OfferPlan.State.PAUSED, {OfferPlan.State.LIVE})
+        may = {OfferPlan.State.LIVE}
+        _change(plan_id, OfferPlan.State.PAUSED, allowed=may, action="offer.paused", actor=actor, now=now)
         return _take_back(plan_id, actor=actor, now=now)
 
 
@@ -141,7 +143,8 @@ def withdraw(plan_id: UUID, *, actor: Actor, now: datetime) -> int:
     :raises Forbidden, NotFound: see there.
     """
     with transaction.atomic():
-        _change(plan_id, actor, now, "offer.withdrawn", OfferPlan.State.WITHDRAWN, set(OfferPlan.State))
+        may = set(OfferPlan.State)
+        _change(plan_id, OfferPlan.State.WITHDRAWN, allowed=may, action="offer.withdrawn", actor=actor, now=now)
         return _take_back(plan_id, actor=actor, now=now)
 
 
@@ -177,7 +180,7 @@ def _check(draft: PlanDraft, actor: Actor, now: datetime) -> Terms:
 
 
 def _change(
-    plan_id: UUID, actor: Actor, now: datetime, action: str, state: OfferPlan.State, allowed: set[OfferPlan.State]
+    plan_id: UUID, state: OfferPlan.State, *, allowed: set[OfferPlan.State], action: str, actor: Actor, now: datetime
 ) -> None:
     rights.check(actor)
     own = OfferPlan.objects.filter(id=plan_id, organisation_id=actor.organisation_id)
@@ -196,7 +199,8 @@ def _change(
 def _post_plan(plan_id: UUID, *, now: datetime) -> int:
     plan = OfferPlan.objects.select_related("deployment__pool", "deployment__line").get(id=plan_id)
     schedule = selectors.schedule_of(plan)
-    done = set(plan.posted.filter(state=PostedOffer.State.OPEN).values_list("window_start", flat=True))
+    standing = plan.posted.filter(state=PostedOffer.State.OPEN, window_end__gt=now)
+    done = set(standing.values_list("window_start", flat=True))
     due = [window for window in market.open_windows(now) if window[0] not in done and covers(schedule, window[0])]
     posted, problem = 0, plan.problem if not due else ""
     for start, end in due:
