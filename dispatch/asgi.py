@@ -88,11 +88,9 @@ async def _route(exchange: Exchange) -> None:
     elif path in {"/v1/chat/completions", "/v1/completions"} and method == "POST":
         await _completion(exchange, chat=path == "/v1/chat/completions")
     elif path in {"/v1/models", "/v1/chat/completions", "/v1/completions"}:
-        await exchange.answer(
-            405, error_body("Not this method.", code="method_not_allowed", kind="invalid_request_error")
-        )
+        raise MethodNotAllowed("This address takes another method.")
     else:
-        await exchange.answer(404, error_body("There is nothing here.", code="not_found", kind="invalid_request_error"))
+        raise NotFound("There is nothing here.")
 
 
 def _models(headers: dict[str, str]) -> bytes:

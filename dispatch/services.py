@@ -177,7 +177,7 @@ def _limit(wanted: int | None, prompt: int, context_limit: int) -> int:
     least = wanted or 1
     if least > room:
         raise ContextTooLong(
-            f"This model takes {context_limit} tokens in all: {prompt} of the prompt and {least} generated are too many.",
+            f"This model takes {context_limit} tokens in all; {prompt} of prompt and {least} generated are more.",
             param="messages",
         )
     return min(wanted or DEFAULT_MAX_TOKENS, room)
