@@ -29,7 +29,7 @@ from dispatch.kernel.answering import DONE, Answer, Usage, refusal
 from dispatch.kernel.asking import Asked, read
 from dispatch.kernel.counting import Delivered
 from dispatch.kernel.engine_stream import Piece
-from dispatch.kernel.errors import Busy, EngineFailed, InternalError, Unauthorized
+from dispatch.kernel.errors import Busy, EngineFailed, InternalError, MethodNotAllowed, NotFound, Unauthorized
 from dispatch.services import Opened, Outcome, State
 from market import selectors as market
 from market.kernel.errors import NoAllocation
