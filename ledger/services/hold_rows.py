@@ -1,0 +1,66 @@
+"""The one statement that writes holds and their events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import IntegrityError, connection
+
+from ledger.kernel.errors import KeyConflict
+
+_INSERT = """
+WITH made AS (
+    INSERT INTO ledger_hold (id, account_id, currency, parent_id, rest_micros, expires_at, created_at)
+    SELECT h.*, %s FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::bigint[], %s::timestamptz[]) h
+)
+INSERT INTO ledger_holdevent (hold_id, kind, amount_micros, transfer_id, child_id, key, created_at)
+SELECT e.*, %s FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::uuid[], %s::uuid[], %s::text[]) e
+"""
+_HOLD_COLUMNS, _EVENT_COLUMNS = 6, 6
+
+
+class NewHold(NamedTuple):
+    """A row of `ledger_hold`."""
+
+    id: UUID
+    account_id: UUID
+    currency: str
+    parent_id: UUID | None
+    rest_micros: int
+    expires_at: datetime | None
+
+
+class EventRow(NamedTuple):
+    """A row of `ledger_holdevent`."""
+
+    hold_id: UUID
+    kind: str
+    amount_micros: int
+    transfer_id: UUID | None
+    child_id: UUID | None
+    key: str | None
+
+
+def write(holds: Sequence[NewHold], events: Sequence[EventRow], *, now: datetime) -> None:
+    """Store holds and events; the triggers move rests and held totals.
+
+    :raises KeyConflict: an event's key, or a child's id, was taken meanwhile under another account.
+    """
+    if not events:
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_INSERT, [now, *_columns(holds, _HOLD_COLUMNS), now, *_columns(events, _EVENT_COLUMNS)])
+    except IntegrityError as error:
+        constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+        # The same key under the same account waits for its lock, and is then seen as a replay.
+        if constraint in {"ledger_holdevent_key", "ledger_hold_pkey"}:
+            raise KeyConflict("This key, or this child's id, was used before.") from error
+        raise
+
+
+def _columns(rows: Sequence[NewHold | EventRow], count: int) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(count)]
