@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -137,8 +138,7 @@ def _text(field: str, value: str, longest: int) -> None:
         raise BadValue(f"This is 1 to {longest} characters.", field=field)
 
 
-def _one_of(field: str, value: str, known: object) -> None:
-    assert isinstance(known, dict)
+def _one_of(field: str, value: str, known: Collection[str]) -> None:
     if value not in known:
         raise BadValue(f"This is one of {', '.join(known)}.", field=field)
 

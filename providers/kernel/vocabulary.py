@@ -1,39 +1,28 @@
-"""The words that a pool may use of itself, each with its names for people."""
+"""The words that a pool may use of itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-VENDORS: Mapping[str, str] = {
-    "nvidia": "NVIDIA",
-    "huawei": "Huawei Ascend",
-    "amd": "AMD",
-    "cambricon": "Cambricon",
-    "hygon": "Hygon",
-    "kunlunxin": "Kunlunxin",
-    "metax": "MetaX",
-    "moore-threads": "Moore Threads",
-    "iluvatar": "Iluvatar CoreX",
-    "enflame": "Enflame",
-    "biren": "Biren",
-    "intel": "Intel",
-    "other": "Other",
-}
-REGIONS: Mapping[str, str] = {
-    "cn-north": "North China",
-    "cn-east": "East China",
-    "cn-south": "South China",
-    "cn-central": "Central China",
-    "cn-southwest": "Southwest China",
-    "cn-northwest": "Northwest China",
-    "cn-northeast": "Northeast China",
-}
-# Retention, training use, jurisdiction. The first is what buyers get unless they say otherwise.
-DATA_TERMS: Mapping[str, str] = {
-    "no-retention": "Nothing kept, no training, mainland",
-    "retention-30d": "Kept up to 30 days against abuse, no training, mainland",
-    "unknown": "Not declared (counts as the worst)",
-}
+VENDORS = (
+    "nvidia",
+    "huawei",
+    "amd",
+    "cambricon",
+    "hygon",
+    "kunlunxin",
+    "metax",
+    "moore-threads",
+    "iluvatar",
+    "enflame",
+    "biren",
+    "intel",
+    "other",
+)
+REGIONS = ("cn-north", "cn-east", "cn-south", "cn-central", "cn-southwest", "cn-northwest", "cn-northeast")
+# Retention, training use, jurisdiction: nothing kept, no training, mainland; the same but kept up to 30 days against
+# abuse; not declared.
+DATA_TERMS = ("no-retention", "retention-30d", "unknown")
 
 # From the finest: a deployment may serve a finer format than the line's contract, never a coarser one.
 _FORMATS: Mapping[str, int] = {"fp32": 0, "bf16": 1, "fp16": 1, "fp8": 2, "int8": 2, "fp4": 3, "4bit": 3}
