@@ -13,6 +13,8 @@ from uuid import UUID
 
 from django.db import connection
 
+from ledger.kernel.columns import uuids
+
 # Longer than any round or rating batch keeps a wallet, short enough for a person who waits.
 PATIENCE = "2s"
 
@@ -46,6 +48,6 @@ def accounts(account_ids: Collection[UUID], *, of_holds: Collection[UUID] = ()) 
             "SELECT id, posted_micros, held_micros, floor_micros FROM ledger_account "
             "WHERE stored AND id IN (SELECT unnest(%s::uuid[]) "
             "UNION SELECT account_id FROM ledger_hold WHERE id = ANY(%s::uuid[])) ORDER BY id FOR NO KEY UPDATE",
-            [list(account_ids), list(of_holds)],
+            [uuids(account_ids), uuids(of_holds)],
         )
         return {row[0]: Locked(*row[1:]) for row in cursor.fetchall()}

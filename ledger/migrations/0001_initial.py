@@ -127,28 +127,30 @@ CREATE FUNCTION ledger_apply_hold_events() RETURNS trigger LANGUAGE plpgsql
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     culprit uuid;
+    changed bigint;
 BEGIN
-    SELECT n.hold_id INTO culprit FROM new_events n LEFT JOIN ledger_hold h ON h.id = n.hold_id
-        WHERE h.id IS NULL OR n.kind <> 'place' AND h.rest_micros = 0 LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'hold % is not there, or was resolved before', culprit
-            USING ERRCODE = 'check_violation', CONSTRAINT = 'ledger_hold_resolved_once';
-    END IF;
-    -- What a split takes from its parent is what is placed in its child, in this statement.
+    -- What a split takes from its parent is what is placed in its child, in this statement. A placing without a hold
+    -- counts as a child that nobody split.
     SELECT child INTO culprit FROM (
             SELECT child_id AS child, hold_id AS parent, amount_micros, 1 AS side FROM new_events WHERE kind = 'split'
             UNION ALL
-            SELECT n.hold_id, h.parent_id, n.amount_micros, -1 FROM new_events n JOIN ledger_hold h ON h.id = n.hold_id
-            WHERE n.kind = 'place' AND h.parent_id IS NOT NULL
+            SELECT n.hold_id, h.parent_id, n.amount_micros, -1
+            FROM new_events n LEFT JOIN ledger_hold h ON h.id = n.hold_id
+            WHERE n.kind = 'place' AND (h.id IS NULL OR h.parent_id IS NOT NULL)
         ) moved GROUP BY child, parent, amount_micros HAVING sum(side) <> 0 LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'child hold % is not placed as it was split', culprit
+        RAISE EXCEPTION 'hold % is not placed as it was split', culprit
             USING ERRCODE = 'check_violation', CONSTRAINT = 'ledger_hold_split';
     END IF;
     UPDATE ledger_hold h SET rest_micros = h.rest_micros + d.change
         FROM (SELECT hold_id, sum(CASE kind WHEN 'increase' THEN amount_micros ELSE -amount_micros END) AS change
             FROM new_events WHERE kind <> 'place' GROUP BY hold_id) d
-        WHERE h.id = d.hold_id;
+        WHERE h.id = d.hold_id AND h.rest_micros > 0;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    IF changed <> (SELECT count(DISTINCT hold_id) FROM new_events WHERE kind <> 'place') THEN
+        RAISE EXCEPTION 'a hold is not there, or was resolved before'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'ledger_hold_resolved_once';
+    END IF;
     SELECT n.hold_id INTO culprit FROM new_events n JOIN ledger_hold h ON h.id = n.hold_id
         WHERE n.kind IN ('void', 'expire') AND h.rest_micros <> 0 LIMIT 1;
     IF FOUND THEN

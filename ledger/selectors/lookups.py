@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from ledger.kernel.columns import texts, uuids
 from ledger.kernel.transfers import AccountFacts
 
 
@@ -52,21 +53,21 @@ def account_id(organisation_id: UUID | None, kind: str, currency: str) -> UUID |
 def account_facts(account_ids: Collection[UUID]) -> dict[UUID, AccountFacts]:
     """Those of the accounts that exist, by id."""
     rows = _rows(
-        "SELECT id, currency, normal_side, stored FROM ledger_account WHERE id = ANY(%s::uuid[])", [list(account_ids)]
+        "SELECT id, currency, normal_side, stored FROM ledger_account WHERE id = ANY(%s::uuid[])", [uuids(account_ids)]
     )
     return {row[0]: AccountFacts(*row) for row in rows}
 
 
 def transfers(keys: Collection[str]) -> dict[str, tuple[UUID, bytes]]:
     """Id and content hash of those of the transfers that exist, by key."""
-    rows = _rows("SELECT key, id, content_hash FROM ledger_transfer WHERE key = ANY(%s::text[])", [list(keys)])
+    rows = _rows("SELECT key, id, content_hash FROM ledger_transfer WHERE key = ANY(%s::text[])", [texts(list(keys))])
     return {key: (transfer_id, bytes(digest)) for key, transfer_id, digest in rows}
 
 
 def holds(hold_ids: Collection[UUID]) -> dict[UUID, HoldRow]:
     """Those of the holds that exist, by id."""
     rows = _rows(
-        "SELECT id, account_id, currency, rest_micros FROM ledger_hold WHERE id = ANY(%s::uuid[])", [list(hold_ids)]
+        "SELECT id, account_id, currency, rest_micros FROM ledger_hold WHERE id = ANY(%s::uuid[])", [uuids(hold_ids)]
     )
     return {row[0]: HoldRow(*row[1:]) for row in rows}
 
@@ -81,7 +82,7 @@ def placed(keys: Collection[str]) -> dict[str, Placed]:
     rows = _rows(
         "SELECT e.key, h.id, h.account_id, e.amount_micros, h.expires_at FROM ledger_holdevent e "
         "JOIN ledger_hold h ON h.id = e.hold_id WHERE e.key = ANY(%s::text[]) AND e.kind = 'place'",
-        [list(keys)],
+        [texts(list(keys))],
     )
     return {row[0]: Placed(*row[1:]) for row in rows}
 
@@ -91,7 +92,7 @@ def stepped(keys: Collection[str]) -> dict[str, Stepped]:
     rows = _rows(
         "SELECT key, hold_id, kind, amount_micros, transfer_id, child_id FROM ledger_holdevent "
         "WHERE key = ANY(%s::text[])",
-        [list(keys)],
+        [texts(list(keys))],
     )
     return {row[0]: Stepped(*row[1:]) for row in rows}
 

@@ -44,6 +44,9 @@ class Statement:
     closing_micros: int
 
 
+_COLUMNS = [name for name in Movement.__dataclass_fields__ if name != "against"]
+
+
 def movements(
     account_id: UUID,
     *,
@@ -64,8 +67,8 @@ def statement(account_id: UUID, start: datetime, end: datetime) -> Statement:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT a.currency, coalesce((SELECT sum({_GROWTH}) FROM ledger_entry e "  # noqa: S608
-            "JOIN ledger_transfer t ON t.id = e.transfer_id WHERE e.account_id = a.id AND t.created_at < %s), 0)::bigint"
-            " FROM ledger_account a WHERE a.id = %s",
+            "JOIN ledger_transfer t ON t.id = e.transfer_id "
+            "WHERE e.account_id = a.id AND t.created_at < %s), 0)::bigint FROM ledger_account a WHERE a.id = %s",
             [start, account_id],
         )
         row = cursor.fetchone()
@@ -96,4 +99,9 @@ def _movements(
             f"WHERE a.id = %s{where} ORDER BY e.id DESC LIMIT %s",
             [account_id, *(value for _, value in bounds), limit],
         )
-        return [Movement(*row[:-1], tuple(row[-1])) for row in cursor.fetchall()]
+        return [_movement(row) for row in cursor.fetchall()]
+
+
+def _movement(row: tuple[Any, ...]) -> Movement:
+    *values, against = row
+    return Movement(**dict(zip(_COLUMNS, values, strict=True)), against=tuple(against))

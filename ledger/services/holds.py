@@ -198,5 +198,5 @@ def _rows(
             made.append(
                 NewHold(child, parent.account_id, parent.currency, change.hold_id, amount, change.child_expires_at)
             )
-            events.append(EventRow(child, "place", amount, None, None, None))
+            events.append(EventRow(child, "place", amount, None, None, ""))
     return made, events

@@ -14,6 +14,7 @@ from ledger import locks, selectors
 from ledger.kernel import transfers as kernel
 from ledger.kernel.errors import KeyConflict
 from ledger.kernel.transfers import AccountFacts, TransferDraft
+from ledger.kernel.columns import integers, texts, uuids
 from ledger.services.transactions import floor_guard, transactional
 
 # A transfer that another transaction stored first (same key) is left out together with its legs.
@@ -100,16 +101,23 @@ def write(batch: Batch, *, now: datetime) -> None:
     """Store the new transfers of a batch, and put right the ids of those that another transaction stored meanwhile."""
     if not batch.new:
         return
-    transfers = [
-        (new.id, new.draft.key, new.draft.kind, new.draft.currency, new.draft.reason, new.digest) for new in batch.new
-    ]
-    legs = [
-        (new.id, position, leg.account_id, leg.direction, leg.amount_micros)
-        for new in batch.new
-        for position, leg in enumerate(new.draft.legs)
+    legs = [(new.id, position, leg) for new in batch.new for position, leg in enumerate(new.draft.legs)]
+    values = [
+        now,
+        uuids([new.id for new in batch.new]),
+        texts([new.draft.key for new in batch.new]),
+        texts([new.draft.kind for new in batch.new]),
+        texts([new.draft.currency for new in batch.new]),
+        texts([new.draft.reason for new in batch.new]),
+        [new.digest for new in batch.new],
+        uuids([transfer_id for transfer_id, _, _ in legs]),
+        integers([position for _, position, _ in legs]),
+        uuids([leg.account_id for _, _, leg in legs]),
+        texts([leg.direction for _, _, leg in legs]),
+        integers([leg.amount_micros for _, _, leg in legs]),
     ]
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [now, *map(list, zip(*transfers, strict=True)), *map(list, zip(*legs, strict=True))])
+        cursor.execute(_INSERT, values)
         made = {row[0] for row in cursor.fetchall()}
     late = [new for new in batch.new if new.id not in made]
     stored = selectors.transfers({new.draft.key for new in late}) if late else {}
