@@ -104,11 +104,17 @@ END $$;
 CREATE TRIGGER market_fill_takes AFTER INSERT ON market_fill
     REFERENCING NEW TABLE AS new_fills FOR EACH STATEMENT EXECUTE FUNCTION market_take_fills();
 
--- Allocations of an order in a cell add up to its fill there, at the fill's price.
+-- Allocations of an order in a cell add up to its fill there, at the fill's price, while their round is frozen.
 CREATE FUNCTION market_match_allocations() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     culprit uuid;
 BEGIN
+    SELECT a.round_id INTO culprit FROM (SELECT DISTINCT round_id FROM new_allocations) a
+        LEFT JOIN market_round r ON r.id = a.round_id AND r.state = 'frozen' WHERE r.id IS NULL LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'an allocation needs a frozen round, % is none', culprit
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'market_allocation_round';
+    END IF;
     SELECT a.order_id INTO culprit FROM (
         SELECT round_id, cell_id, buy_order_id AS order_id, 0 AS side, sum(quantity_st) AS quantity,
             min(price_micros) AS low, max(price_micros) AS high FROM new_allocations GROUP BY 1, 2, 3

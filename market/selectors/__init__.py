@@ -9,7 +9,7 @@ from market.selectors.allocations import (
     of_order,
     product_fills,
 )
-from market.selectors.book import Depth, DepthLevel, book_curve, depth
+from market.selectors.book import Depth, DepthLevel, Top, book_curve, depth, tops
 from market.selectors.catalogue import (
     LineView,
     ListPriceView,
@@ -63,6 +63,7 @@ __all__ = [
     "Quote",
     "RoundPriceView",
     "RoundView",
+    "Top",
     "allocation",
     "allocations",
     "allocations_many",
@@ -106,5 +107,6 @@ __all__ = [
     "standing",
     "terms_of",
     "the_market",
+    "tops",
     "verify",
 ]

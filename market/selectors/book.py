@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import numpy as np
+from django.db import connection
 
 from market.kernel.freezing import BID, OFFER
 from market.kernel.levels import Level, cumulative, levels
@@ -67,3 +69,27 @@ def book_curve(product: ProductView, *, now: datetime) -> tuple[list[Level], lis
         cumulative(levels(book.limit[bids], book.available[bids], best_high=True)),
         cumulative(levels(book.limit[offers], book.available[offers], best_high=False)),
     )
+
+
+@dataclass(frozen=True)
+class Top:
+    """The best open prices of a product (micro-yuan per million ST), and the ST open on each side."""
+
+    bid_micros: int | None
+    bid_st: int
+    offer_micros: int | None
+    offer_st: int
+
+
+def tops(product_ids: Collection[UUID], *, now: datetime) -> dict[UUID, Top]:
+    """The best prices of those products that have open orders."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT product_id, max(limit_micros) FILTER (WHERE side = 0), "
+            "coalesce(sum(quantity_left_st) FILTER (WHERE side = 0), 0)::bigint, "
+            "min(limit_micros) FILTER (WHERE side = 1), "
+            "coalesce(sum(quantity_left_st) FILTER (WHERE side = 1), 0)::bigint "
+            "FROM market_book WHERE product_id = ANY(%s) AND expires_at > %s GROUP BY product_id",
+            [list(product_ids), now],
+        )
+        return {product_id: Top(*row) for product_id, *row in cursor.fetchall()}

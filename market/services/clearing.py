@@ -80,7 +80,7 @@ def clear_book(
 ) -> Outcome:
     """Clear every product that has bids and offers. The same inputs give the same outcome."""
     taking_part = _taking_part(book, seed, standing, pinned)
-    leaf = leaves(book.order, book.product, book.side, book.limit, book.available, book.cohort, seed=seed)
+    leaf = leaves(book.order, book.side, book.limit, book.available, book.cohort, seed=seed)
     root = root_of(leaf)
     tie = ties_of(seed, root, leaf)
     fill = np.zeros(len(book), dtype=np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -48,10 +48,18 @@ class DrawItem:
     micro_st: int
 
 
-def reserve(*, organisation_id: UUID, line: str, request_id: str, micro_st: int, now: datetime) -> Reserved:
+def reserve(
+    *,
+    organisation_id: UUID,
+    line: str,
+    request_id: str,
+    micro_st: int,
+    now: datetime,
+    avoid: Collection[UUID] = (),
+) -> Reserved:
     """Set the worst case of a request aside, oldest round first, all of it on one deployment.
 
-    The same request id gives the first reservation again.
+    Deployments to `avoid` (they just failed) are not taken. The same request id gives the first reservation again.
 
     :raises NoAllocation: no deployment's allocations of this line and window have that much left.
     """
@@ -60,7 +68,8 @@ def reserve(*, organisation_id: UUID, line: str, request_id: str, micro_st: int,
         earlier = _earlier(organisation_id, request_id)
         if earlier is not None:
             return earlier
-        found = selectors.drawable(organisation_id, line, now=now)
+        bought = selectors.drawable(organisation_id, line, now=now)
+        found = [view for view in bought if view.deployment_id not in avoid]
         parts = _one_deployment(found, _left(found), micro_st)
         if parts is None:
             raise NoAllocation("Nothing that you bought for this line and hour covers the request.")

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import OperationalError, transaction
 
 from accounts.services import outbox
+from ledger import services as ledger
 from market import locks, selectors
 from market.kernel import closing, windows
 from market.models import FeedFrame, Market, Round, RoundPrice
@@ -65,8 +66,10 @@ def clear(market_id: UUID, *, now: datetime) -> RoundSummary | None:
             locks.book_exclusive(market.id)
             summary = _clear(market, now)
             failpoints.reached("round.before_commit")
-    except OperationalError:
-        raise  # the database went away or a lock took too long: the next tick tries again
+    except (OperationalError, ledger.Busy):
+        # The database went away, or others kept the rows too long: the next tick tries again.
+        log.warning("market.round.put_off", market_id=str(market_id), exc_info=True)
+        return None
     except Exception as error:
         log.exception("market.round.failed", market_id=str(market_id))
         _count_failure(market_id, error)
