@@ -67,6 +67,7 @@ class Behaviour:
     break_after: int | None = None  # cut the connection after so many pieces
     hang: bool = False  # take the request and never answer
     overrun: int = 0  # pieces beyond max_tokens
+    say_first: str = ""  # a text that the answer begins with, for looking where it must not be found
 
 
 @dataclass
@@ -165,6 +166,8 @@ class Engine:
         self.counters["vllm:prompt_tokens_total", ask.model] += shape.prompt_tokens
         text = pieces(shape.seed, shape.completion_tokens + self.behaviour.overrun)
         done = micro_st(used, n=shape.prompt_tokens, c=0, g=0)
+        if self.behaviour.say_first:
+            yield self.behaviour.say_first
         for start in range(0, len(text), _PIECES_A_CHUNK):
             if self.behaviour.break_after is not None and start >= self.behaviour.break_after:
                 raise ConnectionAbortedError("broken on purpose")

@@ -1,0 +1,44 @@
+"""Where the gateway may call."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from dispatch import gateways
+from dispatch.kernel.asking import read
+from providers.selectors import DeploymentView
+
+ASKED = read(b'{"model": "m", "messages": [{"role": "user", "content": "x"}]}', chat=True)
+ONE = DeploymentView(
+    id=UUID(int=1), organisation_id=UUID(int=2), pool_id=UUID(int=3), pool_name="p", line="m", line_name="M",
+    served_format="fp16", engine_model="m", endpoint_url="https://localhost:1", private_endpoint=False,
+    rate_st_per_second=1, share_bps=1, state="active", created_at=datetime(2026, 1, 1, tzinfo=UTC),
+)  # fmt: skip
+
+
+def reason(deployment: DeploymentView) -> str:
+    async def call() -> None:
+        async with gateways.client() as http:
+            async for _ in gateways.complete(http, deployment, ASKED, key="", max_tokens=1):
+                pass
+
+    with pytest.raises(gateways.EngineError) as caught:
+        asyncio.run(call())
+    return caught.value.reason
+
+
+class TestTarget:
+    @pytest.mark.parametrize(
+        "url", ["https://localhost:1", "https://127.0.0.1:1/x", "https://[::1]:1", "https://0.0.0.0:1"]
+    )
+    def test_an_address_inside_is_not_called(self, url: str) -> None:
+        assert reason(replace(ONE, endpoint_url=url)) == "private_address"
+
+    def test_a_name_that_does_not_exist_is_an_engine_that_failed(self) -> None:
+        assert reason(replace(ONE, endpoint_url="https://nothing.invalid")) == "unknown_host"
+
+    def test_an_address_that_the_operator_allowed_is_called(self) -> None:
+        assert reason(replace(ONE, endpoint_url="http://127.0.0.1:1", private_endpoint=True)) == "connection"
