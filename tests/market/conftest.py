@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -33,7 +33,6 @@ class World:
     line: str = "llama-3-8b"
     grade: str = "interactive"
     window: datetime = HOUR
-    actors: dict[UUID, Actor] = field(default_factory=dict)
 
     def organisation(self, kind: str, *, yuan: int = 0) -> Actor:
         """A new organisation, with money in its wallet."""
@@ -99,7 +98,7 @@ class World:
 
 
 def build() -> World:
-    """A market at 50 % fee-free terms with one line at a list price of 2 yuan per million."""
+    """A market with a fee of 2.5 % and two lines at a list price of 2 yuan per million."""
     operator = organisations.create(name="Operator", kind="operator", now=NOW)
     market_id = services.markets.create(slug="main", name="Main", operator_id=operator, fee_bps=250, now=NOW)
     for slug in ("llama-3-8b", "llama-2-7b"):
@@ -138,6 +137,3 @@ def whole():
     assert selectors.verify() == []
     assert ledger_reads.verify() == []
 
-
-def later(at: datetime, **amount: int) -> datetime:
-    return at + timedelta(**amount)
