@@ -28,6 +28,8 @@ class House:
     far: Engine
     near_id: Any
     far_id: Any
+    reader_key: str  # may read usage only
+    empty_key: str  # of an organisation that bought nothing
 
     def behave(self, near: Behaviour | None = None, far: Behaviour | None = None) -> None:
         """Set the engines' faults."""
@@ -36,7 +38,10 @@ class House:
 
 @pytest.fixture(scope="module")
 def house(django_db_setup: None, django_db_blocker: Any) -> Iterator[House]:
-    """Built once a module: append-only tables refuse the flush of transactional tests."""
+    """Built once a module: append-only tables refuse the flush of transactional tests.
+
+    A test's own transaction reads what the gateway commits; what a test writes, the gateway does not see.
+    """
     from config.native import guarded
     from dispatch.asgi import application
 
@@ -72,8 +77,11 @@ def _furnish(url: str, near: Engine, far: Engine, near_url: str, far_url: str) -
         _sell_and_buy(scene, name, engine_url, engine.key, now + timedelta(seconds=10 * place))
         for place, (name, engine, engine_url) in enumerate([("Near", near, near_url), ("Far", far, far_url)])
     ]
-    key = keys.create(actor=scene.buyer, name="test", scopes=["inference"], now=now)
-    return House(url, key.secret, scene, near, far, *bought)
+    key, reader, empty = (
+        keys.create(actor=actor, name="test", scopes=[scope], now=now).secret
+        for actor, scope in ((scene.buyer, "inference"), (scene.buyer, "usage:read"), (scene.provider, "inference"))
+    )
+    return House(url, key, scene, near, far, *bought, reader, empty)
 
 
 def _sell_and_buy(scene: Any, name: str, engine_url: str, key: str, now: datetime) -> Any:

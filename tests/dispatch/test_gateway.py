@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from token_standard.catalogue import card
 from token_standard.tokenizer import REFERENCE
 from token_standard.usage import micro_st
 
+pytestmark = pytest.mark.django_db
 MODEL = "llama-3-8b"
 CARD = card(MODEL)
 ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What clears the market? 词元现货"}]
@@ -308,27 +308,22 @@ class TestRefusals:
             == 200
         )
 
-    @pytest.mark.parametrize("key", ["", "tsk_00000000_" + "x" * 43, "sk-whatever", "\u00e9"])
-    def test_no_valid_key(self, house: House, key: str) -> None:
-        answer = raw(house, self.GOOD, headers={"authorization": f"Bearer {key}".encode("latin-1")})
+    @pytest.mark.parametrize(
+        "given", ["", "Bearer", "Basic dTpw", "Bearer tsk_00000000_" + "x" * 43, "Bearer sk-whatever", "Bearer \u00e9"]
+    )
+    def test_no_valid_key(self, house: House, given: str) -> None:
+        answer = raw(house, self.GOOD, headers={"authorization": given.encode("latin-1")})
 
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
 
     def test_a_key_without_the_scope(self, house: House) -> None:
-        from accounts.selectors import clock
-        from accounts.services import keys
+        headers = {"authorization": f"Bearer {house.reader_key}"}
 
-        key = keys.create(actor=house.scene.buyer, name="reader", scopes=["usage:read"], now=clock.now()).secret
-
-        assert raw(house, self.GOOD, key=key).status_code == 403
-        assert httpx.get(f"{house.url}/v1/models", headers={"authorization": f"Bearer {key}"}).status_code == 403
+        assert raw(house, self.GOOD, key=house.reader_key).status_code == 403
+        assert httpx.get(f"{house.url}/v1/models", headers=headers).status_code == 403
 
     def test_nothing_bought(self, house: House) -> None:
-        from accounts.selectors import clock
-        from accounts.services import keys
-
-        key = keys.create(actor=house.scene.provider, name="other", scopes=["inference"], now=clock.now()).secret
-        answer = raw(house, self.GOOD, key=key)
+        answer = raw(house, self.GOOD, key=house.empty_key)
 
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "no_allocation")
 
@@ -410,4 +405,3 @@ class TestTheEnd:
         assert not RequestLog.objects.filter(state="open").exists()
         assert used == sum(RequestLog.objects.values_list("micro_st", flat=True))
         assert 0 < used < 4 * BOUGHT_ST * 10**6
-        assert sys.exc_info() == (None, None, None)
