@@ -1,0 +1,18 @@
+"""Addresses of providers in the API."""
+
+from django.urls import path
+
+from providers.api import views
+
+app_name = "providers-api"
+urlpatterns = [
+    path("provider/pools", views.Pools.as_view(), name="pools"),
+    path("provider/deployments", views.Deployments.as_view(), name="deployments"),
+    path("provider/deployments/<str:public_id>/retire", views.RetireDeployment.as_view(), name="retire"),
+    path("provider/offers", views.Offers.as_view(), name="offers"),
+    path("provider/offers/preview", views.PreviewOffer.as_view(), name="preview"),
+    path("provider/offers/<str:public_id>", views.OfferDetail.as_view(), name="offer"),
+    path("provider/offers/<str:public_id>/post", views.ChangeOffer.as_view(action="post"), name="post"),
+    path("provider/offers/<str:public_id>/pause", views.ChangeOffer.as_view(action="pause"), name="pause"),
+    path("provider/offers/<str:public_id>/withdraw", views.ChangeOffer.as_view(action="withdraw"), name="withdraw"),
+]
