@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from ledger.kernel.errors import BadAmount, HoldClosed, HoldExhausted, HoldNotCovered, UnknownHold
-from ledger.kernel.kinds import DEBIT, MOST_MICROS, Side
-from ledger.kernel.transfers import TransferDraft, check_amount
+from ledger.kernel.errors import BadAmount, HoldClosed, HoldExhausted, UnknownHold
+from ledger.kernel.kinds import MOST_MICROS
+from ledger.kernel.transfers import check_amount
 
 Action = Literal["increase", "decrease", "split", "post", "release", "void", "expire"]
 
@@ -89,28 +89,3 @@ def held_changes(
         if change.action != "split":
             found[account_of[change.hold_id]] += amount if change.action == "increase" else -amount
     return dict(found)
-
-
-def check_cover(
-    changes: Iterable[HoldChange],
-    drafts: Iterable[TransferDraft],
-    account_of: Mapping[UUID, UUID],
-    normal_side: Mapping[UUID, Side],
-) -> None:
-    """What is posted from holds must leave their accounts by the same transfers.
-
-    :raises HoldNotCovered: a transfer takes less from an account than is posted from its holds.
-    """
-    uncovered: dict[tuple[str, UUID], int] = defaultdict(int)
-    for change in changes:
-        if change.action == "post" and change.transfer_key is not None and change.amount_micros is not None:
-            uncovered[change.transfer_key, account_of[change.hold_id]] += change.amount_micros
-    for draft in drafts:
-        for leg in draft.legs:
-            posted = (draft.key, leg.account_id)
-            if posted in uncovered:
-                takes = (leg.direction == DEBIT) != (normal_side[leg.account_id] == DEBIT)
-                uncovered[posted] -= leg.amount_micros if takes else -leg.amount_micros
-    for (key, account_id), amount in uncovered.items():
-        if amount > 0:
-            raise HoldNotCovered(f"Transfer {key} takes too little from its account.", account_id=str(account_id))

@@ -12,6 +12,7 @@ from ledger.selectors.lookups import (
     placed,
     stepped,
     transfers,
+    uncovered,
 )
 from ledger.selectors.statements import Movement, Statement, movements, statement
 
@@ -32,6 +33,7 @@ __all__ = [
     "statement",
     "stepped",
     "transfers",
+    "uncovered",
     "verify",
     "wallet",
 ]

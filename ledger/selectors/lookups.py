@@ -97,6 +97,21 @@ def stepped(keys: Collection[str]) -> dict[str, Stepped]:
     return {row[0]: Stepped(*row[1:]) for row in rows}
 
 
+def uncovered(transfer_ids: Collection[UUID]) -> UUID | None:
+    """One of these transfers that takes less from an account than is posted from the account's holds."""
+    rows = _rows(
+        "WITH posted AS (SELECT v.transfer_id, h.account_id, sum(v.amount_micros) AS micros FROM ledger_holdevent v "
+        "JOIN ledger_hold h ON h.id = v.hold_id "
+        "WHERE v.kind = 'post' AND v.transfer_id = ANY(%s::uuid[]) GROUP BY 1, 2) "
+        "SELECT p.transfer_id FROM posted p WHERE p.micros > (SELECT coalesce(sum(CASE e.direction "
+        "WHEN a.normal_side THEN -e.amount_micros ELSE e.amount_micros END), 0) FROM ledger_entry e "
+        "JOIN ledger_account a ON a.id = e.account_id "
+        "WHERE e.transfer_id = p.transfer_id AND e.account_id = p.account_id) LIMIT 1",
+        [uuids(transfer_ids)],
+    )
+    return rows[0][0] if rows else None
+
+
 def due_holds(*, now: datetime, limit: int) -> list[UUID]:
     """Holds with a rest whose time is over, the oldest first."""
     rows = _rows(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import IntegrityError, connection
 
-from ledger.kernel.errors import KeyConflict
 from ledger.kernel.columns import instants, integers, texts, uuids
+from ledger.kernel.errors import KeyConflict
 
 # A child's placing has no key of its own; it travels as ''.
 _INSERT = """
@@ -54,7 +54,7 @@ def write(holds: Sequence[NewHold], events: Sequence[EventRow], *, now: datetime
     """
     if not events:
         return
-    values = [
+    values: list[Any] = [
         now,
         uuids([hold.id for hold in holds]),
         uuids([hold.account_id for hold in holds]),
@@ -76,6 +76,6 @@ def write(holds: Sequence[NewHold], events: Sequence[EventRow], *, now: datetime
     except IntegrityError as error:
         constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
         # The same key under the same account waits for its lock, and is then seen as a replay.
-        if constraint in {"ledger_holdevent_key", "ledger_hold_pkey"}:
+        if constraint in {"ledger_holdevent_key", "ledger_holdevent_placed_once", "ledger_hold_pkey"}:
             raise KeyConflict("This key, or this child's id, was used before.") from error
         raise

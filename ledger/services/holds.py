@@ -10,7 +10,7 @@ from accounts.kernel import ids
 from ledger import locks, selectors
 from ledger.kernel import holds as kernel
 from ledger.kernel import transfers as transfer_kernel
-from ledger.kernel.errors import KeyConflict, NotHoldable, UnknownAccount, UnknownTransfer
+from ledger.kernel.errors import HoldNotCovered, KeyConflict, NotHoldable, UnknownAccount, UnknownTransfer
 from ledger.kernel.holds import HoldChange, HoldDraft
 from ledger.kernel.transfers import TransferDraft
 from ledger.services import transfers
@@ -129,7 +129,6 @@ def _apply(
     rows = selectors.holds({change.hold_id for change in changes})
     account_of = {hold_id: row.account_id for hold_id, row in rows.items()}
     amounts = kernel.resolve(new, {hold_id: row.rest_micros for hold_id, row in rows.items()})
-    kernel.check_cover(new, drafts, account_of, {account_id: fact.normal_side for account_id, fact in facts.items()})
 
     needed = kernel.held_changes(new, amounts, account_of)
     for account_id, change in transfer_kernel.changes((row.draft for row in batch.new), facts).items():
@@ -137,7 +136,14 @@ def _apply(
     with floor_guard(locked, needed):
         write(*_rows(new, amounts, rows, transfer_ids, children), now=now)
         transfers.write(batch, now=now)
+        _check_cover([_transfer_id(change, transfer_ids) for change in new])
     return [children.get(change.key) for change in changes], [batch.ids[draft.key] for draft in drafts]
+
+
+def _check_cover(transfer_ids: Sequence[UUID | None]) -> None:
+    posted_by = {transfer_id for transfer_id in transfer_ids if transfer_id is not None}
+    if posted_by and (culprit := selectors.uncovered(posted_by)):
+        raise HoldNotCovered("A transfer takes less than is posted from holds.", transfer_id=str(culprit))
 
 
 def _transfer_ids(changes: Sequence[HoldChange], known: Mapping[str, UUID]) -> dict[str, UUID]:
@@ -153,6 +159,10 @@ def _transfer_ids(changes: Sequence[HoldChange], known: Mapping[str, UUID]) -> d
     return found
 
 
+def _transfer_id(change: HoldChange, transfer_ids: Mapping[str, UUID]) -> UUID | None:
+    return transfer_ids[change.transfer_key] if change.action == "post" and change.transfer_key else None
+
+
 def _tell_steps(
     changes: Sequence[HoldChange], transfer_ids: Mapping[str, UUID]
 ) -> tuple[dict[str, UUID], list[HoldChange]]:
@@ -163,7 +173,7 @@ def _tell_steps(
     for change in changes:
         step = earlier.get(change.key)
         if step is not None:
-            transfer_id = transfer_ids[change.transfer_key] if change.action == "post" and change.transfer_key else None
+            transfer_id = _transfer_id(change, transfer_ids)
             same = (
                 (step.hold_id, step.action, step.transfer_id) == (change.hold_id, change.action, transfer_id)
                 and change.amount_micros in {None, step.amount_micros}
@@ -191,7 +201,7 @@ def _rows(
     events: list[EventRow] = []
     for change, amount in zip(changes, amounts, strict=True):
         child = children.get(change.key)
-        transfer_id = transfer_ids[change.transfer_key] if change.action == "post" and change.transfer_key else None
+        transfer_id = _transfer_id(change, transfer_ids)
         events.append(EventRow(change.hold_id, change.action, amount, transfer_id, child, change.key))
         if child is not None:
             parent = holds[change.hold_id]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -12,9 +13,9 @@ from django.db import connection
 from accounts.kernel import ids
 from ledger import locks, selectors
 from ledger.kernel import transfers as kernel
+from ledger.kernel.columns import integers, texts, uuids
 from ledger.kernel.errors import KeyConflict
 from ledger.kernel.transfers import AccountFacts, TransferDraft
-from ledger.kernel.columns import integers, texts, uuids
 from ledger.services.transactions import floor_guard, transactional
 
 # A transfer that another transaction stored first (same key) is left out together with its legs.
@@ -102,7 +103,7 @@ def write(batch: Batch, *, now: datetime) -> None:
     if not batch.new:
         return
     legs = [(new.id, position, leg) for new in batch.new for position, leg in enumerate(new.draft.legs)]
-    values = [
+    values: list[Any] = [
         now,
         uuids([new.id for new in batch.new]),
         texts([new.draft.key for new in batch.new]),
