@@ -152,21 +152,21 @@ class OfferPreviewSerializer(serializers.Serializer):
 class PoolListSerializer(serializers.Serializer):
     """All pools; there is no further page."""
 
-    data = PoolSerializer(many=True)
+    data = PoolSerializer(many=True)  # type: ignore[assignment]  # DRF takes fields off the class
     next = serializers.CharField(allow_null=True)
 
 
 class DeploymentListSerializer(serializers.Serializer):
     """All deployments; there is no further page."""
 
-    data = DeploymentSerializer(many=True)
+    data = DeploymentSerializer(many=True)  # type: ignore[assignment]  # DRF takes fields off the class
     next = serializers.CharField(allow_null=True)
 
 
 class OfferListSerializer(serializers.Serializer):
     """All offers; there is no further page."""
 
-    data = OfferSerializer(many=True)
+    data = OfferSerializer(many=True)  # type: ignore[assignment]  # DRF takes fields off the class
     next = serializers.CharField(allow_null=True)
 
 

@@ -114,8 +114,9 @@ class DeploymentForm(ProviderForm):
 
     def __init__(self, *args: Any, pools: list[PoolView], lines: list[market.LineView], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["pool"].choices = [(str(pool.id), pool.name) for pool in pools]
-        self.fields["line"].choices = [(line.slug, f"{line.display_name} · {line.card_format}") for line in lines]
+        self.has_pool = bool(pools)
+        _choice(self, "pool").choices = [(str(pool.id), pool.name) for pool in pools]
+        _choice(self, "line").choices = [(line.slug, f"{line.display_name} · {line.card_format}") for line in lines]
 
     def draft(self) -> DeploymentDraft:
         """What was typed."""
@@ -171,11 +172,12 @@ class OfferForm(ProviderForm):
         self, *args: Any, deployments: list[DeploymentView], windows: list[tuple[datetime, datetime]], **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["deployment"].choices = [
+        self.has_deployment = bool(deployments)
+        _choice(self, "deployment").choices = [
             (str(one.id), f"{one.pool_name} · {one.line_name} · {one.rate_st_per_second:,} ST/s") for one in deployments
         ]
         self._windows = {start.isoformat(): start for start, _end in windows}
-        self.fields["window"].choices = [
+        _choice(self, "window").choices = [
             (key, f"{start.astimezone(MARKET_CLOCK):%m-%d %H:%M}") for key, start in self._windows.items()
         ]
 
@@ -209,6 +211,12 @@ class OfferForm(ProviderForm):
             floor_micros=int(data["floor"] * _MICROS),
             share_bps=_bps(data["share"]),
         )
+
+
+def _choice(form: forms.Form, name: str) -> forms.ChoiceField:
+    field = form.fields[name]
+    assert isinstance(field, forms.ChoiceField)
+    return field
 
 
 def _bps(percent: Decimal) -> int:

@@ -117,7 +117,7 @@ class NewOffer(ProviderPage):
         )  # fmt: skip
 
     def _show(self, request: HttpRequest, form: forms.OfferForm, status: int = 200) -> HttpResponse:
-        context = self.context(form=form, has_deployment=bool(form.fields["deployment"].choices))
+        context = self.context(form=form, has_deployment=form.has_deployment)
         return render(request, "providers/offer_form.html", context, status=status)
 
 
