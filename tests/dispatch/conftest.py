@@ -13,6 +13,7 @@ from django.db import connection
 
 from tests.fakes.engine.app import Behaviour, Engine
 from tests.fakes.engine.serving import served
+from tests.providers.scene import wipe
 
 FAST = 10**7  # ST/s
 BOUGHT_ST = 500_000
@@ -53,7 +54,7 @@ def house(django_db_setup: None, django_db_blocker: Any) -> Iterator[House]:
             with served(guarded(application)) as url:
                 yield _furnish(url, near, far, near_url, far_url)
         finally:
-            _wipe()
+            wipe()
             connection.close()
 
 
@@ -111,13 +112,3 @@ def _plans(scene: Any) -> list[Any]:
     from providers import selectors
 
     return [plan.id for plan in selectors.plans_of(scene.provider, now=clock.now())]
-
-
-def _wipe() -> None:
-    """Empty all tables; replica mode is how a superuser passes the triggers that refuse it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename !~ '^django_'")
-        tables = ", ".join(f'"{row[0]}"' for row in cursor.fetchall())
-        cursor.execute("SET session_replication_role = replica")
-        cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
-        cursor.execute("SET session_replication_role = DEFAULT")
