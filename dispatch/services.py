@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -33,6 +33,7 @@ from token_standard.usage import micro_st
 SCOPE = "inference"
 SOURCE = "gateway"
 DEFAULT_MAX_TOKENS = 1_024
+STALE_AFTER = timedelta(minutes=20)  # beyond the life of a reservation, and of any request
 State = RequestLog.State
 
 
@@ -153,6 +154,16 @@ def close_request(opened: Opened, outcome: Outcome, *, now: datetime) -> Usage:
         operator = actors.of_organisation(organisations.operator_id())
         metering.ingest_records([_event(opened, outcome, usage, now)], sender=operator, now=now)
     return usage
+
+
+def close_stale(*, now: datetime) -> int:
+    """Close the logs of requests whose process died, as failed; gives how many.
+
+    The market gives their reservations back by itself; what they may have
+    delivered was counted by nobody, so nothing is billed.
+    """
+    dead = RequestLog.objects.filter(state=State.OPEN, opened_at__lt=now - STALE_AFTER)
+    return dead.update(state=State.FAILED, finish_reason="lost", closed_at=now)
 
 
 def measured(opened: Opened, outcome: Outcome) -> Usage:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 
 import httpx
@@ -15,6 +16,7 @@ import openai
 import pytest
 from django.db import connection
 
+from dispatch import services
 from dispatch.models import RequestLog
 from market import selectors as market
 from tests.dispatch.conftest import BOUGHT_ST, House
@@ -395,6 +397,18 @@ def _dump() -> str:
                 parts += [bytes(block).decode("utf-8", "replace") for block in copy]
     assert len(parts) > 20
     return "".join(parts)
+
+
+class TestDeadProcesses:
+    def test_leave_logs_that_are_closed_later_and_cost_nothing(self, house: House) -> None:
+        done = RequestLog.objects.filter(state="done").first()
+        RequestLog.objects.filter(id=done.id).update(state="open", closed_at=None, micro_st=0, completion_tokens=0)
+
+        assert services.close_stale(now=done.opened_at + timedelta(minutes=19)) == 0
+        assert services.close_stale(now=done.opened_at + timedelta(minutes=21)) >= 1
+
+        row = RequestLog.objects.get(id=done.id)
+        assert (row.state, row.finish_reason, row.micro_st) == ("failed", "lost", 0)
 
 
 class TestTheEnd:

@@ -1,0 +1,3 @@
+"""Names of this app's tasks."""
+
+CLOSE_STALE = "dispatch.close_stale"
