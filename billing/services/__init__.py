@@ -2,11 +2,20 @@
 
 from billing.services import topups
 from billing.services.closing import close_days
-from billing.services.files import invoice_file
-from billing.services.invoices import finalise, invoice_ended_periods, invoice_to_date
+from billing.services.files import Document, invoice_file
+from billing.services.invoices import (
+    NotBillingOfficer,
+    NothingToInvoice,
+    finalise,
+    invoice_ended_periods,
+    invoice_to_date,
+)
 from billing.services.rating import rate_settled
 
 __all__ = [
+    "Document",
+    "NotBillingOfficer",
+    "NothingToInvoice",
     "close_days",
     "finalise",
     "invoice_ended_periods",

@@ -11,3 +11,9 @@ def price_text(price_micros: int) -> str:
     """Yuan per million ST with at least two decimals: 1800000 is "1.80", 1234567 is "1.234567"."""
     whole, part = divmod(price_micros, MILLION)
     return f"{whole}.{f'{part:0{_DECIMALS}d}'.rstrip('0').ljust(2, '0')}"
+
+
+def micros_of(text: str) -> int:
+    """A decimal of yuan, checked to have at most six places, as micro-yuan: "1.8" is 1800000."""
+    whole, _, fraction = text.partition(".")
+    return int(whole) * MILLION + int(fraction.ljust(_DECIMALS, "0"))

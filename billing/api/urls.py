@@ -1,0 +1,15 @@
+"""Addresses of billing in the API."""
+
+from django.urls import path
+
+from billing.api import views
+
+app_name = "billing-api"
+urlpatterns = [
+    path("balance", views.Balance.as_view(), name="balance"),
+    path("usage", views.Usage.as_view(), name="usage"),
+    path("invoices", views.Invoices.as_view(), name="invoices"),
+    path("invoices/<str:public_id>", views.InvoiceDetail.as_view(), name="invoice"),
+    path("invoices/<str:public_id>/pdf", views.InvoiceFile.as_view(kind="pdf"), name="invoice_pdf"),
+    path("invoices/<str:public_id>/csv", views.InvoiceFile.as_view(kind="csv"), name="invoice_csv"),
+]

@@ -1,0 +1,134 @@
+"""Billing over REST: balance, usage, invoices and their files."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.http.pagination import page
+from accounts.http.views import ApiView
+from accounts.kernel import ids
+from accounts.selectors import clock
+from billing import selectors, services
+from billing.api import serializers as shapes
+from billing.documents.figures import from_dict
+from billing.web import figures
+from billing.web.views import USAGE_DAYS, file_response
+from ledger import selectors as ledger
+
+
+class Balance(ApiView):
+    """The organisation's wallet."""
+
+    required_scopes = {"GET": "billing:read"}
+
+    @extend_schema(responses=shapes.BalanceSerializer, operation_id="balance")
+    def get(self, request: Request) -> Response:
+        """Posted, held and available."""
+        wallet = ledger.wallet(request.actor.organisation_id, "CNY")
+        amounts = {"posted": wallet.posted_micros, "held": wallet.held_micros, "available": wallet.available_micros}
+        return Response({"currency": "CNY", **{name: figures.yuan(micros) for name, micros in amounts.items()}})
+
+
+class Usage(ApiView):
+    """Bought, metered and billed by allocation."""
+
+    required_scopes = {"GET": "usage:read"}
+
+    @extend_schema(responses=shapes.UsagePageSerializer, operation_id="usage")
+    def get(self, request: Request) -> Response:
+        """The last 30 days, newest window first."""
+        found = figures.usage(request.actor, now=clock.now(), days=USAGE_DAYS)
+        rows = [
+            {
+                "allocation": ids.encode("alc", row["allocation"].id),
+                "line": row["allocation"].line,
+                "grade": row["allocation"].grade,
+                "window_start": row["allocation"].window_start,
+                "window_end": row["allocation"].window_end,
+                "bought_st": str(row["allocation"].quantity_st),
+                "metered_micro_st": str(row["metered_micro_st"]),
+                "billed_micro_st": str(row["billed_micro_st"]),
+                "billed": figures.yuan(row["billed_micros"]),
+                **{name: str(row[name]) for name in ("requests", "input_tokens", "cached_tokens", "output_tokens")},
+            }
+            for row in found["rows"]
+        ]
+        return Response(shapes.UsagePageSerializer({"data": rows, "next": None}).data)
+
+
+class Invoices(ApiView):
+    """Invoices of the organisation."""
+
+    required_scopes = {"GET": "billing:read", "POST": "billing:write"}
+
+    @extend_schema(responses=shapes.InvoiceSummarySerializer(many=True), operation_id="invoices_list")
+    def get(self, request: Request) -> Response:
+        """Newest first, by cursor."""
+        return page(
+            request,
+            selectors.invoices(request.actor),
+            prefix="inv",
+            shape=lambda row: shapes.InvoiceSummarySerializer(shapes.summary(row)).data,
+        )
+
+    @extend_schema(request=None, responses={201: shapes.InvoiceSerializer}, operation_id="invoices_issue")
+    def post(self, request: Request) -> Response:
+        """Issue an invoice of everything rated by now; 409 `nothing_to_invoice` where there is nothing."""
+        actor, now = request.actor, clock.now()
+
+        def effect() -> dict:
+            return {"id": ids.encode("inv", services.invoice_to_date(actor=actor, now=now))}
+
+        once = self.once(request, operation="invoices.issue", payload={}, now=now, effect=effect)
+        return Response(_detail(request, once.body["id"]), status=201)
+
+
+class InvoiceDetail(ApiView):
+    """One invoice."""
+
+    required_scopes = {"GET": "billing:read"}
+
+    @extend_schema(responses=shapes.InvoiceSerializer, operation_id="invoices_get")
+    def get(self, request: Request, public_id: str) -> Response:
+        """The frozen figures."""
+        return Response(_detail(request, public_id))
+
+
+class InvoiceFile(ApiView):
+    """A file of an invoice."""
+
+    required_scopes = {"GET": "billing:read"}
+    kind = "pdf"
+
+    @extend_schema(
+        parameters=[OpenApiParameter("lang", enum=["zh", "en"])],
+        responses={(200, "application/pdf"): OpenApiTypes.BINARY, (200, "text/csv"): OpenApiTypes.STR},
+    )
+    def get(self, request: Request, public_id: str) -> HttpResponse:
+        """The stored bytes; `X-Content-SHA256` names their hash."""
+        language = "zh" if request.query_params.get("lang") == "zh" else "en"
+        document = services.invoice_file(
+            _uuid(public_id), kind=self.kind, language=language, actor=request.actor, now=clock.now()
+        )
+        return file_response(document)
+
+
+def _detail(request: Request, public_id: str) -> dict:
+    invoice = selectors.invoice_row(_uuid(public_id), actor=request.actor)
+    body = {
+        **shapes.summary(invoice),
+        "figures": invoice.figures,
+        "verification": from_dict(invoice.figures).digest,
+    }
+    return shapes.InvoiceSerializer(body).data
+
+
+def _uuid(public_id: str):
+    try:
+        return ids.decode("inv", public_id)
+    except ids.BadId:
+        raise selectors.NoSuchInvoice("There is no such invoice.") from None

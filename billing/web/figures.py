@@ -1,0 +1,142 @@
+"""What the pages show, put together from the selectors of the floors below."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from accounts.kernel import ids
+from accounts.kernel.actor import Actor
+from billing import selectors
+from billing.documents.figures import from_dict
+from billing.kernel.periods import market_date
+from billing.models import Invoice
+from ledger import selectors as ledger
+from market import selectors as market
+from metering_ingest import selectors as metering
+
+_MICROS = 10**12  # exact amounts (10^-18 yuan) in a micro-yuan
+
+
+def home(actor: Actor, *, now: datetime) -> dict[str, Any]:
+    """Balance and holds, open orders, this month's spend, next steps."""
+    month = market_date(now).replace(day=1)
+    spent = selectors.spent_by_day(actor.organisation_id, since=month)
+    allocations = market.allocations(actor, since=now - timedelta(days=2)) if actor.is_buyer else []
+    wallet = ledger.wallet(actor.organisation_id, "CNY")
+    orders = market.orders(actor, open_only=True, limit=5)
+    return {
+        "wallet": wallet,
+        "open_orders": orders,
+        "left_now_micro_st": sum(a.left_micro_st for a in allocations if a.window_start <= now < a.window_end),
+        "month_micro_st": sum(day.micro_st for day in spent),
+        "month_micros": sum(day.exact for day in spent) // _MICROS,
+        "waiting": selectors.waiting(actor.organisation_id),
+        "earned": selectors.earned(actor.organisation_id) if actor.is_provider else None,
+        "has_bought": bool(allocations) or bool(spent),
+        "has_used": bool(spent) or any(a.drawn_micro_st for a in allocations),
+        "has_invoice": selectors.invoices(actor).exists(),
+        "market": market.market_state(),
+        "now": now,
+    }
+
+
+def usage(actor: Actor, *, now: datetime, days: int) -> dict[str, Any]:
+    """Allocations with what was metered and what was billed, and the newest records."""
+    allocations = market.allocations(actor, since=now - timedelta(days=days))
+    by_id = {allocation.id: allocation for allocation in allocations}
+    metered: dict[Any, int] = defaultdict(int)
+    tokens: dict[Any, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for bucket in metering.buckets_of(list(by_id)):
+        metered[bucket.allocation_id] += bucket.micro_st
+        counts = (bucket.records, bucket.prompt_tokens - bucket.cached_tokens, bucket.cached_tokens, bucket.completion_tokens)
+        tokens[bucket.allocation_id] = [a + b for a, b in zip(tokens[bucket.allocation_id], counts, strict=True)]
+    rated = selectors.rated_by_allocation(list(by_id))
+    rows = [
+        {
+            "allocation": allocation,
+            "metered_micro_st": metered[allocation.id],
+            "requests": tokens[allocation.id][0],
+            "input_tokens": tokens[allocation.id][1],
+            "cached_tokens": tokens[allocation.id][2],
+            "output_tokens": tokens[allocation.id][3],
+            "billed_micro_st": rated.get(allocation.id, (0, 0))[0],
+            "billed_micros": rated.get(allocation.id, (0, 0))[1] // _MICROS,
+        }
+        for allocation in allocations
+    ]
+    records = metering.records_of(list(by_id), limit=50)
+    spent = selectors.spent_by_day(actor.organisation_id, since=market_date(now - timedelta(days=days)))
+    return {
+        "rows": rows,
+        "records": [{"record": record, "allocation": by_id[record.allocation_id]} for record in records],
+        "chart": _spend_chart(spent),
+        "spent": spent,
+        "total_metered": sum(metered.values()),
+        "total_billed": sum(row["billed_micro_st"] for row in rows),
+        "total_micros": sum(day.exact for day in spent) // _MICROS,
+        "total_requests": sum(row["requests"] for row in rows),
+        "is_provider": actor.is_provider and not actor.is_buyer,
+    }
+
+
+def _spend_chart(spent: list[selectors.SpentDay]) -> dict[str, Any]:
+    """Stacked bars of yuan a day by line, as decimal strings."""
+    labels = sorted({day.delivery_date for day in spent})
+    by_line: dict[str, dict[Any, int]] = defaultdict(lambda: defaultdict(int))
+    for day in spent:
+        by_line[day.line][day.delivery_date] += day.exact // _MICROS
+    series = [
+        {
+            "name": line,
+            "values": [yuan(amounts[label]) for label in labels],
+            "texts": [yuan(amounts[label]) for label in labels],
+            "type": "bar",
+            "color": f"c{position % 7 + 1}",
+        }
+        for position, (line, amounts) in enumerate(sorted(by_line.items()))
+    ]
+    return {"y": "CN¥", "labels": [label.isoformat() for label in labels], "series": series}
+
+
+def yuan(micros: int) -> str:
+    """Micro-yuan as a plain decimal with all six places."""
+    return f"{micros // 10**6}.{micros % 10**6:06d}"
+
+
+def invoice_row(row: Invoice) -> dict[str, Any]:
+    """One row of the list."""
+    return {
+        "public_id": ids.encode("inv", row.id),
+        "number": row.figures["number"],
+        "first_date": row.figures["first_date"],
+        "last_date": row.figures["last_date"],
+        "issued_at": row.issued_at,
+        "net_fen": row.net_fen,
+        "tax_fen": row.tax_fen,
+        "total_fen": row.total_fen,
+        "state": row.state,
+        "due_date": row.due_date,
+    }
+
+
+def invoice(row: Invoice) -> dict[str, Any]:
+    """An invoice as its frozen figures say it, with the rated parts behind each line."""
+    figures = from_dict(row.figures)
+    parts = {line.number: selectors.rated_parts(line) for line in selectors.lines_of(row)}
+    return {
+        "invoice": row,
+        "public_id": ids.encode("inv", row.id),
+        "figures": figures,
+        "lines": [
+            {
+                "line": line,
+                "parts": [
+                    {"part": part, "allocation": ids.encode("alc", part.allocation_id), "micros": part.exact // _MICROS}
+                    for part in parts[line.number]
+                ],
+            }
+            for line in figures.lines
+        ],
+    }

@@ -1,0 +1,103 @@
+"""Pages of the top floor: home, usage, and everything about invoices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from accounts.http.web import ActorPage, not_found_page
+from accounts.kernel import ids
+from accounts.selectors import clock
+from billing import selectors, services
+from billing.web import figures
+
+USAGE_DAYS = 30
+
+
+class Home(ActorPage):
+    """What an organisation needs to see first, and its next step."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Balance, open orders, this month, and the set-up steps that are left."""
+        return render(request, "billing/home.html", figures.home(self.actor, now=clock.now()))
+
+
+class Usage(ActorPage):
+    """Metered against billed, by hour and product."""
+
+    scope = "usage:read"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """The last 30 days' allocations with use, and the newest usage records."""
+        return render(request, "billing/usage.html", figures.usage(self.actor, now=clock.now(), days=USAGE_DAYS))
+
+
+class Invoices(ActorPage):
+    """All invoices, and what waits for the next one."""
+
+    scope = "billing:read"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """The list, newest first."""
+        context: dict[str, Any] = {
+            "invoices": [figures.invoice_row(row) for row in selectors.invoices(self.actor)[:200]],
+            "waiting": selectors.waiting(self.actor.organisation_id),
+            "may_issue": self.actor.can("billing:write"),
+        }
+        return render(request, "billing/invoices.html", context)
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Issue an invoice to date."""
+        try:
+            invoice_id = services.invoice_to_date(actor=self.actor, now=clock.now())
+        except services.NothingToInvoice:
+            messages.info(request, _("Nothing is waiting for an invoice yet. Usage is rated a few seconds after delivery."))
+            return redirect("billing:invoices")
+        except services.NotBillingOfficer:
+            return self.forbidden(request, _("Only a finance member or the owner may issue an invoice."))
+        messages.success(request, _("The invoice is issued. It will not change any more."))
+        return redirect("billing:invoice", public_id=ids.encode("inv", invoice_id))
+
+
+class InvoicePage(ActorPage):
+    """One invoice; the same figures as its files."""
+
+    scope = "billing:read"
+
+    def get(self, request: HttpRequest, public_id: str) -> HttpResponse:
+        """Lines, rounding, tax, payment, and what is behind each line."""
+        try:
+            invoice = selectors.invoice_row(ids.decode("inv", public_id), actor=self.actor)
+        except (ids.BadId, selectors.NoSuchInvoice):
+            return not_found_page(request)
+        return render(request, "billing/invoice.html", figures.invoice(invoice))
+
+
+class InvoiceFile(ActorPage):
+    """A file of an invoice."""
+
+    scope = "billing:read"
+
+    def get(self, request: HttpRequest, public_id: str, kind: str) -> HttpResponse:
+        """PDF in the language asked for (or the page's), or CSV."""
+        language = request.GET.get("lang") or ("zh" if (get_language() or "").startswith("zh") else "en")
+        try:
+            document = services.invoice_file(
+                ids.decode("inv", public_id), kind=kind, language=language, actor=self.actor, now=clock.now()
+            )
+        except (ids.BadId, selectors.NoSuchInvoice):
+            return not_found_page(request)
+        return file_response(document)
+
+
+def file_response(document: services.Document) -> HttpResponse:
+    """A document as a download; its name is made of our own number only."""
+    response = HttpResponse(document.content, content_type=document.media_type)
+    response["Content-Disposition"] = f'attachment; filename="{document.name}"'
+    response["X-Content-SHA256"] = document.sha256
+    return response

@@ -1,0 +1,1 @@
+"""The market over REST: the same as its pages."""

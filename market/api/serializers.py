@@ -1,0 +1,411 @@
+"""Shapes of the market in the API: decimals and large integers as strings, instants in UTC."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts.http.serializers import StrictSerializer
+from accounts.kernel import ids
+from accounts.kernel.actor import Actor
+from market.kernel import windows
+from market.kernel.errors import NotSupported
+from market.kernel.orders import OrderDraft
+from market.kernel.text import micros_of, price_text
+from market.selectors import AllocationView, Depth, LineView, OrderView, ProductView, RoundPriceView, RoundView
+from market.services.preview import Preview
+
+PRICE = r"\A[0-9]{1,7}(\.[0-9]{1,6})?\Z"
+QUANTITY = r"\A[0-9]{1,16}\Z"
+SIDES = ["buy", "sell"]
+# Parts of the full order form that this market does not take yet; they are refused by name, never ignored.
+NOT_YET = {
+    "lines", "windows", "cells", "vendors", "regions", "tier", "data_terms", "max_latency", "min_quantity_st",
+    "all_or_none",
+}  # fmt: skip
+
+
+class OrderInSerializer(StrictSerializer):
+    """An order. `window_start` defaults to the current hour; `expires_*` belongs to `gtt`."""
+
+    side = serializers.ChoiceField(choices=SIDES)
+    line = serializers.CharField(max_length=80)
+    grade = serializers.CharField(max_length=12)
+    window_start = serializers.DateTimeField(required=False)
+    quantity_st = serializers.RegexField(QUANTITY, help_text="standard tokens, a multiple of the lot")
+    price_per_million = serializers.RegexField(PRICE, help_text="limit, yuan per million ST, a multiple of the tick")
+    time_in_force = serializers.ChoiceField(choices=["ioc", "gtt", "gtc"], default="gtc")
+    expires_at = serializers.DateTimeField(required=False)
+    expires_in_seconds = serializers.IntegerField(required=False, min_value=1, max_value=49 * 3600)
+    client_order_id = serializers.RegexField(r"\A[!-~]{1,100}\Z", required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """One expiry at most."""
+        if "expires_at" in attrs and "expires_in_seconds" in attrs:
+            raise serializers.ValidationError({"expires_in_seconds": ["Give expires_at or expires_in_seconds, not both."]})
+        return attrs
+
+
+class OrderSerializer(serializers.Serializer):
+    """An order and how it stands. Prices are yuan per million ST, amounts yuan."""
+
+    id = serializers.CharField()
+    side = serializers.ChoiceField(choices=SIDES)
+    line = serializers.CharField()
+    grade = serializers.CharField()
+    window_start = serializers.DateTimeField()
+    window_end = serializers.DateTimeField()
+    quantity_st = serializers.CharField()
+    price_per_million = serializers.CharField()
+    filled_st = serializers.CharField()
+    left_st = serializers.CharField()
+    average_price_per_million = serializers.CharField(allow_null=True)
+    paid = serializers.CharField()
+    held = serializers.CharField()
+    status = serializers.ChoiceField(
+        choices=["open", "partially_filled", "filled", "cancelled", "expired", "refused"]
+    )
+    time_in_force = serializers.CharField()
+    expires_at = serializers.DateTimeField()
+    client_order_id = serializers.CharField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
+
+
+class OrderPageSerializer(serializers.Serializer):
+    """Newest first; `next` is the cursor of the following page."""
+
+    data = OrderSerializer(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class TokenPricesSerializer(serializers.Serializer):
+    """Yuan per million tokens of the model itself, at this context."""
+
+    context = serializers.IntegerField()
+    input = serializers.CharField()
+    cached = serializers.CharField()
+    output = serializers.CharField()
+
+
+class PreviewSerializer(serializers.Serializer):
+    """What an order would cost and do if the round closed now."""
+
+    expected_fill_st = serializers.CharField()
+    expected_price_per_million = serializers.CharField(allow_null=True)
+    worst_cost = serializers.CharField()
+    held = serializers.CharField()
+    fee = serializers.CharField()
+    available = serializers.CharField(allow_null=True)
+    reference_per_million = serializers.CharField(allow_null=True)
+    distance_bps = serializers.IntegerField(allow_null=True)
+    collar_low_per_million = serializers.CharField(allow_null=True)
+    collar_high_per_million = serializers.CharField(allow_null=True)
+    token_prices = TokenPricesSerializer()
+
+
+class CancelAllInSerializer(StrictSerializer):
+    """Which side; both without."""
+
+    side = serializers.ChoiceField(choices=SIDES, required=False)
+
+
+class CancelledSerializer(serializers.Serializer):
+    """How many orders were cancelled."""
+
+    cancelled = serializers.IntegerField()
+
+
+class LineSerializer(serializers.Serializer):
+    """A model line."""
+
+    slug = serializers.CharField()
+    display_name = serializers.CharField()
+    publisher = serializers.CharField()
+    model = serializers.CharField()
+    card = serializers.CharField()
+    card_name = serializers.CharField()
+    card_format = serializers.CharField()
+    context_limit = serializers.IntegerField()
+    reference_context = serializers.IntegerField()
+    provisional = serializers.BooleanField()
+
+
+class LinePageSerializer(serializers.Serializer):
+    """All lines; there is no further page."""
+
+    data = LineSerializer(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class ProductSerializer(serializers.Serializer):
+    """Line × grade × window, with its tick (yuan per million ST) and lot (ST)."""
+
+    id = serializers.CharField()
+    line = serializers.CharField()
+    grade = serializers.CharField()
+    window_start = serializers.DateTimeField()
+    window_end = serializers.DateTimeField()
+    tick = serializers.CharField()
+    lot_st = serializers.CharField()
+    last_price_per_million = serializers.CharField(allow_null=True)
+    reference_per_million = serializers.CharField(allow_null=True)
+    best_bid_per_million = serializers.CharField(allow_null=True)
+    best_offer_per_million = serializers.CharField(allow_null=True)
+
+
+class ProductPageSerializer(serializers.Serializer):
+    """All open products of the filter, earliest window first; there is no further page."""
+
+    data = ProductSerializer(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class LevelSerializer(serializers.Serializer):
+    """Open quantity at one price."""
+
+    price_per_million = serializers.CharField()
+    quantity_st = serializers.CharField()
+
+
+class DepthSerializer(serializers.Serializer):
+    """The best levels of both sides, best first."""
+
+    product = serializers.CharField()
+    bids = LevelSerializer(many=True)
+    offers = LevelSerializer(many=True)
+
+
+class RoundSerializer(serializers.Serializer):
+    """A cleared round; commitment, seed and root in hexadecimal."""
+
+    id = serializers.CharField()
+    number = serializers.CharField()
+    state = serializers.CharField()
+    closed_at = serializers.DateTimeField()
+    cleared_at = serializers.DateTimeField()
+    orders = serializers.IntegerField()
+    products = serializers.IntegerField()
+    fills = serializers.IntegerField()
+    volume_st = serializers.CharField()
+    commitment = serializers.CharField()
+    seed = serializers.CharField()
+    root = serializers.CharField()
+
+
+class RoundPageSerializer(serializers.Serializer):
+    """Newest first; `next` is the cursor of the following page."""
+
+    data = RoundSerializer(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class RoundPriceSerializer(serializers.Serializer):
+    """What the round said of one product."""
+
+    product = serializers.CharField()
+    line = serializers.CharField()
+    grade = serializers.CharField()
+    window_start = serializers.DateTimeField()
+    price_per_million = serializers.CharField(allow_null=True)
+    low_per_million = serializers.CharField(allow_null=True)
+    high_per_million = serializers.CharField(allow_null=True)
+    volume_st = serializers.CharField()
+    indicative_per_million = serializers.CharField(allow_null=True)
+    collar_low_per_million = serializers.CharField(allow_null=True)
+    collar_high_per_million = serializers.CharField(allow_null=True)
+    collar_hit = serializers.BooleanField()
+    bids = serializers.IntegerField()
+    offers = serializers.IntegerField()
+
+
+class RoundDetailSerializer(RoundSerializer):
+    """A round with its prices."""
+
+    prices = RoundPriceSerializer(many=True)
+
+
+class AllocationSerializer(serializers.Serializer):
+    """What was bought: so many ST of a line in a window at a price. The other side is never named."""
+
+    id = serializers.CharField()
+    side = serializers.ChoiceField(choices=SIDES)
+    round = serializers.CharField()
+    order = serializers.CharField()
+    line = serializers.CharField()
+    grade = serializers.CharField()
+    window_start = serializers.DateTimeField()
+    window_end = serializers.DateTimeField()
+    quantity_st = serializers.CharField()
+    price_per_million = serializers.CharField()
+    cost = serializers.CharField()
+    drawn_micro_st = serializers.CharField()
+    left_micro_st = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class AllocationPageSerializer(serializers.Serializer):
+    """Newest first; `next` is the cursor of the following page."""
+
+    data = AllocationSerializer(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+def draft(data: dict[str, Any], actor: Actor, *, now: datetime) -> OrderDraft:
+    """The draft of a checked order.
+
+    :raises NotSupported: a sell order; providers sell through their offers.
+    """
+    if data["side"] == "sell":
+        raise NotSupported("Capacity is sold by an offer: POST /api/v1/provider/offers.")
+    expires = data.get("expires_at")
+    if "expires_in_seconds" in data:
+        expires = now + timedelta(seconds=data["expires_in_seconds"])
+    return OrderDraft(
+        organisation_id=actor.organisation_id,
+        side=data["side"],
+        line=data["line"],
+        grade=data["grade"],
+        window_start=data.get("window_start", windows.current(now)[0]),
+        quantity_st=int(data["quantity_st"]),
+        limit_micros=micros_of(data["price_per_million"]),
+        time_in_force=data["time_in_force"],
+        expires_at=expires,
+        client_order_id=data.get("client_order_id"),
+    )
+
+
+def price(micros: int | None) -> str | None:
+    """A price or an amount of micro-yuan as yuan; unknown stays null."""
+    return None if micros is None else price_text(micros)
+
+
+def order(view: OrderView) -> dict[str, Any]:
+    """An order as JSON."""
+    return {
+        "id": ids.encode("ord", view.id),
+        "side": view.side,
+        "line": view.line,
+        "grade": view.grade,
+        "window_start": view.window_start,
+        "window_end": view.window_end,
+        "quantity_st": str(view.quantity_st),
+        "price_per_million": price(view.limit_micros),
+        "filled_st": str(view.filled_st),
+        "left_st": str(view.left_st),
+        "average_price_per_million": price(view.average_micros),
+        "paid": price(view.paid_micros),
+        "held": price(view.held_micros),
+        "status": view.status,
+        "time_in_force": view.time_in_force,
+        "expires_at": view.expires_at,
+        "client_order_id": view.client_order_id,
+        "created_at": view.created_at,
+        "ended_at": view.ended_at,
+    }
+
+
+def preview(view: Preview) -> dict[str, Any]:
+    """A preview as JSON."""
+    tokens = view.token_prices
+    return {
+        "expected_fill_st": str(view.expected_fill_st),
+        "expected_price_per_million": price(view.expected_price_micros),
+        "worst_cost": price(view.worst_cost_micros),
+        "held": price(view.hold_micros),
+        "fee": price(view.fee_micros),
+        "available": price(view.available_micros),
+        "reference_per_million": price(view.reference_micros),
+        "distance_bps": view.distance_bps,
+        "collar_low_per_million": price(view.collar_low_micros),
+        "collar_high_per_million": price(view.collar_high_micros),
+        "token_prices": {
+            "context": tokens.context,
+            "input": price(tokens.input_micros),
+            "cached": price(tokens.cached_micros),
+            "output": price(tokens.output_micros),
+        },
+    }
+
+
+def line(view: LineView) -> dict[str, Any]:
+    """A line as JSON."""
+    names = ("slug", "display_name", "publisher", "model", "card_name", "card_format", "context_limit",
+             "reference_context", "provisional")  # fmt: skip
+    return {"card": view.card_digest, **{name: getattr(view, name) for name in names}}
+
+
+def product(view: ProductView) -> dict[str, Any]:
+    """A product as JSON, without its prices."""
+    return {
+        "id": ids.encode("prd", view.id),
+        "line": view.line,
+        "grade": view.grade,
+        "window_start": view.window_start,
+        "window_end": view.window_end,
+        "tick": price(view.tick_micros),
+        "lot_st": str(view.lot_st),
+    }
+
+
+def depth(view: ProductView, found: Depth) -> dict[str, Any]:
+    """Both sides as JSON."""
+
+    def side(levels: list[Any]) -> list[dict[str, Any]]:
+        return [{"price_per_million": price(one.price_micros), "quantity_st": str(one.quantity_st)} for one in levels]
+
+    return {"product": ids.encode("prd", view.id), "bids": side(found.bids), "offers": side(found.offers)}
+
+
+def round_(view: RoundView) -> dict[str, Any]:
+    """A round as JSON."""
+    names = ("state", "closed_at", "cleared_at", "orders", "products", "fills", "commitment", "seed", "root")
+    return {
+        "id": ids.encode("rnd", view.id),
+        "number": str(view.number),
+        "volume_st": str(view.volume_st),
+        **{name: getattr(view, name) for name in names},
+    }
+
+
+def round_price(view: RoundPriceView) -> dict[str, Any]:
+    """A product's part of a round as JSON."""
+    return {
+        "product": ids.encode("prd", view.product.id),
+        "line": view.product.line,
+        "grade": view.product.grade,
+        "window_start": view.product.window_start,
+        "price_per_million": price(view.price_micros),
+        "low_per_million": price(view.low_micros),
+        "high_per_million": price(view.high_micros),
+        "volume_st": str(view.volume_st),
+        "indicative_per_million": price(view.indicative_micros),
+        "collar_low_per_million": price(view.collar_low_micros),
+        "collar_high_per_million": price(view.collar_high_micros),
+        "collar_hit": view.collar_hit,
+        "bids": view.bids,
+        "offers": view.offers,
+    }
+
+
+def allocation(view: AllocationView, actor: Actor) -> dict[str, Any]:
+    """An allocation as JSON, from the side that the actor is on."""
+    buys = view.buyer_id == actor.organisation_id
+    return {
+        "id": ids.encode("alc", view.id),
+        "side": "buy" if buys else "sell",
+        "round": str(view.round_number),
+        "order": ids.encode("ord", view.buy_order_id if buys else view.sell_order_id),
+        "line": view.line,
+        "grade": view.grade,
+        "window_start": view.window_start,
+        "window_end": view.window_end,
+        "quantity_st": str(view.quantity_st),
+        "price_per_million": price(view.price_micros),
+        "cost": price(view.cost_micros),
+        "drawn_micro_st": str(view.drawn_micro_st),
+        "left_micro_st": str(view.left_micro_st),
+        "created_at": view.created_at,
+    }

@@ -1,0 +1,20 @@
+"""Addresses of the market in the API."""
+
+from django.urls import path
+
+from market.api import views
+
+app_name = "market-api"
+urlpatterns = [
+    path("lines", views.Lines.as_view(), name="lines"),
+    path("products", views.Products.as_view(), name="products"),
+    path("products/<str:public_id>/depth", views.ProductDepth.as_view(), name="depth"),
+    path("rounds", views.Rounds.as_view(), name="rounds"),
+    path("rounds/<str:number>", views.RoundDetail.as_view(), name="round"),
+    path("orders", views.Orders.as_view(), name="orders"),
+    path("orders/preview", views.OrderPreview.as_view(), name="order_preview"),
+    path("orders/cancel", views.CancelAll.as_view(), name="orders_cancel"),
+    path("orders/<str:public_id>", views.OrderDetail.as_view(), name="order"),
+    path("orders/<str:public_id>/cancel", views.CancelOrder.as_view(), name="order_cancel"),
+    path("allocations", views.Allocations.as_view(), name="allocations"),
+]

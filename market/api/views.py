@@ -1,0 +1,287 @@
+"""The market over REST: lines, products, rounds, orders, allocations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.core.serializers.json import DjangoJSONEncoder
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.http.views import ApiView
+from accounts.kernel import ids
+from accounts.selectors import clock
+from accounts.services import idempotency
+from market import selectors, services
+from market.api import serializers as shapes
+from market.kernel.errors import NotFound, NotSupported
+
+PAGE, MOST = 50, 200
+_CURSOR = OpenApiParameter("cursor", str, description="`next` of the page before")
+_LIMIT = OpenApiParameter("limit", int, description=f"rows of a page, at most {MOST}")
+
+
+class Lines(ApiView):
+    """Model lines."""
+
+    required_scopes = {"GET": "market:read"}
+
+    @extend_schema(responses=shapes.LinePageSerializer, operation_id="lines")
+    def get(self, request: Request) -> Response:
+        """All lines that the caller may buy, by name."""
+        found = selectors.lines(request.actor.organisation_id)
+        return Response({"data": [shapes.line(one) for one in found], "next": None})
+
+
+class Products(ApiView):
+    """Line × grade × window."""
+
+    required_scopes = {"GET": "market:read"}
+
+    @extend_schema(
+        parameters=[OpenApiParameter("line", str), OpenApiParameter("grade", str)],
+        responses=shapes.ProductPageSerializer,
+        operation_id="products",
+    )
+    def get(self, request: Request) -> Response:
+        """Open products with their last, reference and best prices, earliest window first."""
+        now = clock.now()
+        found = selectors.products(
+            request.query_params.get("line"),
+            now,
+            grade=request.query_params.get("grade"),
+            organisation_id=request.actor.organisation_id,
+        )
+        quotes = selectors.quotes(found, now=now)
+        tops = selectors.tops([one.id for one in found], now=now)
+        data = []
+        for one in found:
+            top = tops.get(one.id)
+            data.append(
+                {
+                    **shapes.product(one),
+                    "last_price_per_million": shapes.price(quotes[one.id].last_price_micros),
+                    "reference_per_million": shapes.price(quotes[one.id].reference_micros),
+                    "best_bid_per_million": shapes.price(top.bid_micros if top else None),
+                    "best_offer_per_million": shapes.price(top.offer_micros if top else None),
+                }
+            )
+        return Response({"data": data, "next": None})
+
+
+class ProductDepth(ApiView):
+    """Open quantity by price."""
+
+    required_scopes = {"GET": "market:read"}
+
+    @extend_schema(
+        parameters=[OpenApiParameter("levels", int, description="prices of each side, at most 100")],
+        responses=shapes.DepthSerializer,
+        operation_id="product_depth",
+    )
+    def get(self, request: Request, public_id: str) -> Response:
+        """The best levels of both sides."""
+        view = selectors.product(_uuid("prd", public_id), request.actor.organisation_id)
+        found = selectors.depth(view, now=clock.now(), count=_number(request, "levels", default=10, most=100))
+        return Response(shapes.depth(view, found))
+
+
+class Rounds(ApiView):
+    """Cleared rounds."""
+
+    required_scopes = {"GET": "market:read"}
+
+    @extend_schema(parameters=[_CURSOR, _LIMIT], responses=shapes.RoundPageSerializer, operation_id="rounds")
+    def get(self, request: Request) -> Response:
+        """Newest first."""
+        cursor, limit = request.query_params.get("cursor"), _number(request, "limit", default=PAGE, most=MOST)
+        found = selectors.recent_rounds(
+            selectors.the_market().id, before=_round_number(cursor) if cursor else None, limit=limit + 1
+        )
+        following = str(found[limit - 1].number) if len(found) > limit else None
+        return Response({"data": [shapes.round_(one) for one in found[:limit]], "next": following})
+
+
+class RoundDetail(ApiView):
+    """One cleared round."""
+
+    required_scopes = {"GET": "market:read"}
+
+    @extend_schema(responses=shapes.RoundDetailSerializer, operation_id="round")
+    def get(self, request: Request, number: str) -> Response:
+        """The round and what it said of each product that had orders on both sides."""
+        view = selectors.round(_round_number(number), market_id=selectors.the_market().id)
+        visible = {one.slug for one in selectors.lines(request.actor.organisation_id)}
+        prices = [one for one in selectors.round_prices(view.id) if one.product.line in visible]
+        return Response({**shapes.round_(view), "prices": [shapes.round_price(one) for one in prices]})
+
+
+class Orders(ApiView):
+    """Orders of the caller's organisation."""
+
+    required_scopes = {"GET": "orders:read", "POST": "orders:write"}
+
+    @extend_schema(
+        parameters=[_CURSOR, _LIMIT, OpenApiParameter("status", str), OpenApiParameter("line", str)],
+        responses=shapes.OrderPageSerializer,
+        operation_id="orders",
+    )
+    def get(self, request: Request) -> Response:
+        """Newest first."""
+        return _page(
+            request,
+            "ord",
+            lambda before, limit: selectors.orders(
+                request.actor,
+                status=request.query_params.get("status"),
+                line=request.query_params.get("line"),
+                before=before,
+                limit=limit,
+            ),
+            shapes.order,
+        )
+
+    @extend_schema(
+        request=shapes.OrderInSerializer,
+        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=True)],
+        responses={201: shapes.OrderSerializer},
+        operation_id="orders_place",
+    )
+    def post(self, request: Request) -> Response:
+        """Place an order; the same Idempotency-Key gives the same answer again."""
+        key = self.idempotency_key(request, required=True)
+        data = _checked(shapes.OrderInSerializer, request)
+        now = clock.now()
+
+        def effect() -> dict[str, Any]:
+            draft = shapes.draft(data, request.actor, now=now)
+            return _plain(shapes.order(services.orders.place(draft, actor=request.actor, now=now)))
+
+        once = idempotency.once_durable(
+            organisation_id=request.actor.organisation_id,
+            key=key,
+            operation="order.place",
+            payload=_plain(request.data),
+            now=now,
+            effect=effect,
+        )
+        headers = {"Idempotency-Replayed": "true"} if once.replayed else {}
+        return Response(once.body, status=201, headers=headers)
+
+
+class OrderPreview(ApiView):
+    """An order before it is placed."""
+
+    required_scopes = {"POST": "orders:read"}
+
+    @extend_schema(
+        request=shapes.OrderInSerializer, responses=shapes.PreviewSerializer, operation_id="orders_preview"
+    )
+    def post(self, request: Request) -> Response:
+        """What it would cost and do if the round closed now; nothing is written."""
+        now = clock.now()
+        draft = shapes.draft(_checked(shapes.OrderInSerializer, request), request.actor, now=now)
+        return Response(shapes.preview(services.orders.preview(draft, now=now)))
+
+
+class OrderDetail(ApiView):
+    """One order."""
+
+    required_scopes = {"GET": "orders:read"}
+
+    @extend_schema(responses=shapes.OrderSerializer, operation_id="order")
+    def get(self, request: Request, public_id: str) -> Response:
+        """How it stands."""
+        return Response(shapes.order(selectors.order(_uuid("ord", public_id), request.actor)))
+
+
+class CancelOrder(ApiView):
+    """Take what is left of an order out of the market."""
+
+    required_scopes = {"POST": "orders:write"}
+
+    @extend_schema(request=None, responses=shapes.OrderSerializer, operation_id="order_cancel")
+    def post(self, request: Request, public_id: str) -> Response:
+        """Cancel; a repeat gives the same answer."""
+        ended = services.orders.cancel(_uuid("ord", public_id), actor=request.actor, now=clock.now())
+        return Response(shapes.order(ended))
+
+
+class CancelAll(ApiView):
+    """Take all open orders out of the market."""
+
+    required_scopes = {"POST": "orders:write"}
+
+    @extend_schema(
+        request=shapes.CancelAllInSerializer, responses=shapes.CancelledSerializer, operation_id="orders_cancel"
+    )
+    def post(self, request: Request) -> Response:
+        """Cancel all of the organisation's orders, or those of one side."""
+        side = _checked(shapes.CancelAllInSerializer, request).get("side")
+        return Response({"cancelled": services.orders.cancel_all(actor=request.actor, now=clock.now(), side=side)})
+
+
+class Allocations(ApiView):
+    """What the caller's organisation bought or sold."""
+
+    required_scopes = {"GET": "orders:read"}
+
+    @extend_schema(
+        parameters=[_CURSOR, _LIMIT], responses=shapes.AllocationPageSerializer, operation_id="allocations"
+    )
+    def get(self, request: Request) -> Response:
+        """Newest first."""
+        return _page(
+            request,
+            "alc",
+            lambda before, limit: selectors.allocations(request.actor, before=before, limit=limit),
+            lambda view: shapes.allocation(view, request.actor),
+        )
+
+
+def _page(
+    request: Request,
+    prefix: str,
+    read: Callable[[UUID | None, int], Sequence[Any]],
+    shape: Callable[[Any], dict[str, Any]],
+) -> Response:
+    cursor, limit = request.query_params.get("cursor"), _number(request, "limit", default=PAGE, most=MOST)
+    found = read(_uuid(prefix, cursor) if cursor else None, limit + 1)
+    following = ids.encode(prefix, found[limit - 1].id) if len(found) > limit else None
+    return Response({"data": [shape(one) for one in found[:limit]], "next": following})
+
+
+def _checked(serializer: Any, request: Request) -> dict[str, Any]:
+    given = request.data if isinstance(request.data, dict) else {}
+    if later := sorted(shapes.NOT_YET & given.keys()):
+        raise NotSupported(f"This market does not take {', '.join(later)} yet.", fields=later)
+    checked = serializer(data=request.data)
+    checked.is_valid(raise_exception=True)
+    return dict(checked.validated_data)
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it, for the answer that is kept."""
+    return json.loads(json.dumps(value, cls=DjangoJSONEncoder))
+
+
+def _uuid(prefix: str, text: str) -> UUID:
+    try:
+        return ids.decode(prefix, text)
+    except ids.BadId:
+        raise NotFound("There is nothing with this id.") from None
+
+
+def _round_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise NotFound("There is no such round.")
+    return int(text)
+
+
+def _number(request: Request, name: str, *, default: int, most: int) -> int:
+    text = request.query_params.get(name, "")
+    return min(max(int(text), 1), most) if text.isascii() and text.isdigit() and len(text) < 9 else default

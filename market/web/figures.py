@@ -1,0 +1,281 @@
+"""What the pages show, put together from the selectors."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from accounts.kernel import formats, ids
+from accounts.kernel.actor import Actor
+from market import selectors
+from market.kernel.levels import Level
+from market.kernel.text import price_text
+from market.selectors import DepthLevel, LineView, MarketState, OrderView, ProductView, RoundPriceView
+from market.web import labels
+
+HISTORY = 60
+
+
+def index(organisation_id: UUID | None, *, now: datetime) -> dict[str, Any]:
+    """Every line and grade in the current hour."""
+    start = selectors.open_windows(now)[0][0]
+    current = [one for one in selectors.products(None, now, organisation_id=organisation_id) if one.window_start == start]
+    quotes, tops = selectors.quotes(current, now=now), selectors.tops([one.id for one in current], now=now)
+    rows = []
+    for line in selectors.lines(organisation_id):
+        products = sorted(
+            (one for one in current if one.line == line.slug), key=lambda one: list(labels.GRADES).index(one.grade)
+        )
+        offers = [
+            {"product": one, "grade": labels.grade(one.grade), "quote": quotes[one.id], "top": tops.get(one.id)}
+            for one in products
+        ]
+        shown = [one for one in offers if one["top"] or one["quote"].reference_micros is not None]
+        rows.append({"line": line, "offers": shown or offers[:1]})
+    return {"rows": rows, "market": selectors.market_state(), "window": (start, selectors.open_windows(now)[0][1])}
+
+
+def line_page(
+    line: LineView, *, grade: str, window_start: datetime, organisation_id: UUID | None, now: datetime
+) -> dict[str, Any]:
+    """Everything around one product of a line: choice of window and grade, then what changes with each round."""
+    market = selectors.the_market()
+    products = {(one.grade, one.window_start): one for one in selectors.products(
+        line.slug, now, organisation_id=organisation_id
+    )}  # fmt: skip
+    product = products.get((grade, window_start))
+    tops = selectors.tops([one.id for one in products.values() if one.grade == grade], now=now)
+    picker = []
+    for start, end in selectors.open_windows(now):
+        one = products.get((grade, start))
+        top = tops.get(one.id) if one else None
+        picker.append(
+            {
+                "id": start.isoformat(),
+                "start": start,
+                "end": end,
+                "selected": start == window_start,
+                "note": "CN¥" + formats.per_million_number(top.offer_micros) if top and top.offer_micros else "—",
+            }
+        )
+    return {
+        "line": line,
+        "grade": grade,
+        "grades": [(name, label) for name, (label, _hint) in labels.GRADES.items()],
+        "grade_hint": labels.GRADES[grade][1],
+        "window_start": window_start,
+        "windows": picker,
+        "market": market,
+        "product": product,
+        **(live(line, product, market, organisation_id=organisation_id, now=now) if product else {}),
+    }
+
+
+def live(
+    line: LineView, product: ProductView, market: MarketState, *, organisation_id: UUID | None, now: datetime
+) -> dict[str, Any]:
+    """What changes with each round."""
+    quote = selectors.quote(product, now=now)
+    depth = selectors.depth(product, now=now, organisation_id=organisation_id)
+    history = selectors.price_history(product.id, limit=HISTORY, traded_only=True)
+    price = quote.last_price_micros or quote.reference_micros
+    last = history[0] if history else None
+    return {
+        "public_id": ids.encode("prd", product.id),
+        "market": market,
+        "line": line,
+        "product": product,
+        "quote": quote,
+        "price_micros": price,
+        "price_is_trade": quote.last_price_micros is not None,
+        "token_prices": line.token_prices(price) if price else None,
+        "list_token_prices": line.token_prices(quote.list_price.price_micros) if quote.list_price else None,
+        "asks": ladder(depth.offers, depth),
+        "bids": ladder(depth.bids, depth),
+        "depth": depth,
+        "history": history[:10],
+        "curve": curve_figure(product, last, now=now),
+        "prices": price_figure(history),
+        "summary": _summary(product, quote.last_price_micros, depth.best_offer_micros),
+    }
+
+
+def ladder(levels: list[DepthLevel], depth: selectors.Depth) -> list[dict[str, Any]]:
+    """Levels with the length of their bars."""
+    most = max((one.quantity_st for one in [*depth.bids, *depth.offers]), default=1)
+    return [
+        {
+            "price_micros": one.price_micros,
+            "quantity": one.quantity_st,
+            "percent": max(1, one.quantity_st * 100 // most),
+            "own": one.own,
+        }
+        for one in levels
+    ]
+
+
+def curve_figure(product: ProductView, last: RoundPriceView | None, *, now: datetime) -> dict[str, Any]:
+    """Supply and demand of the last round that traded, else of the open book, as a chart and its table."""
+    if last is not None and last.curve:
+        demand, supply = ([(price, size) for price, size in last.curve[side]] for side in ("demand", "supply"))
+        clearing: dict[str, str] | None = {
+            "quantity": _millions(last.volume_st),
+            "price": price_text(last.price_micros or 0),
+            "text": _price(last.price_micros),
+        }
+        title = _("Supply and demand in round %(number)s") % {"number": last.number}
+        summary = _("%(volume)s ST traded at %(price)s.") % {
+            "volume": _tokens(last.volume_st), "price": _price(last.price_micros),
+        }  # fmt: skip
+    else:
+        demand, supply = selectors.book_curve(product, now=now)
+        clearing = None
+        title = _("Open supply and demand")
+        summary = _("Nothing has traded in this hour yet.")
+    names = {"demand": _("Bids"), "supply": _("Offers")}
+    return {
+        "title": title,
+        "summary": summary,
+        "empty": not demand and not supply,
+        "legend": [("demand", names["demand"]), ("supply", names["supply"])],
+        "corner": clearing["text"] if clearing else "",
+        "headers": [_("Side and price, CN¥/M ST"), _("Cumulative quantity, ST")],
+        "rows": [
+            *((f"{names['demand']} {formats.per_million_number(price)}", formats.tokens_exact(size)) for price, size in demand),
+            *((f"{names['supply']} {formats.per_million_number(price)}", formats.tokens_exact(size)) for price, size in supply),
+        ],
+        "data": {
+            "x": _("Quantity, M ST"),
+            "y": _("CN¥/M ST"),
+            "names": names,
+            "demand": _steps(demand),
+            "supply": _steps(supply),
+            "clearing": clearing,
+            "own": [],
+        },
+    }  # fmt: skip
+
+
+def price_figure(history: list[RoundPriceView]) -> dict[str, Any] | None:
+    """Price and volume of the last rounds that traded; None before the first one."""
+    if not history:
+        return None
+    rounds = history[::-1]
+    lang = get_language() or "en"
+    return {
+        "title": _("Price and volume by round"),
+        "summary": _("The last %(count)s rounds that traded.") % {"count": len(rounds)},
+        "headers": [_("Round"), _("Price, CN¥/M ST"), _("Volume, ST")],
+        "rows": [
+            (one.number, formats.per_million_number(one.price_micros), formats.tokens_exact(one.volume_st)) for one in history
+        ],
+        "data": {
+            "y": _("CN¥/M ST"),
+            "y2": _("M ST"),
+            "names": {"price": _("Price"), "volume": _("Volume"), "offpeak": _("Off-peak")},
+            "points": [
+                [
+                    str(one.number),
+                    price_text(one.price_micros or 0),
+                    _millions(one.volume_st),
+                    f"{formats.instant(one.closed_at, lang, seconds=True)} · {_price(one.price_micros)} · "
+                    f"{_tokens(one.volume_st)} ST",
+                ]
+                for one in rounds
+            ],
+            "offpeak": [],
+        },
+    }  # fmt: skip
+
+
+def order_row(view: OrderView) -> dict[str, Any]:
+    """An order with its public id and words."""
+    return {
+        "view": view,
+        "public_id": ids.encode("ord", view.id),
+        "side": labels.SIDES[view.side],
+        "grade": labels.grade(view.grade),
+        "validity": labels.VALIDITY[view.time_in_force],
+    }
+
+
+def order_page(view: OrderView, actor: Actor) -> dict[str, Any]:
+    """One order: how it stands, what it bought or sold, and its life so far."""
+    allocations = [
+        {"view": one, "public_id": ids.encode("alc", one.id)} for one in selectors.of_order(view.id, actor)
+    ]
+    return {"order": order_row(view), "allocations": allocations, "life": life_line(view, allocations)}
+
+
+def life_line(view: OrderView, allocations: list[dict[str, Any]]) -> list[tuple[str, str, datetime | None, str]]:
+    """Placed → held → matched; what comes after delivery is told by the pages of usage and invoices."""
+    lang = get_language() or "en"
+    events: list[tuple[str, str, datetime | None, str]] = [("done", _("Placed"), view.created_at, "")]
+    if view.side == "buy":
+        worst = formats.amount_micros(view.limit_micros * view.quantity_st // 10**6, lang)
+        events.append(("done", _("Worst case held"), view.created_at, worst))
+    for one in allocations:
+        found = one["view"]
+        text = _("Round %(number)s: %(quantity)s ST at %(price)s") % {
+            "number": found.round_number, "quantity": _tokens(found.quantity_st), "price": _price(found.price_micros),
+        }  # fmt: skip
+        events.append(("done", _("Matched"), found.created_at, text))
+    if view.is_open:
+        events.append(("now", _("Waits for the next round"), None, ""))
+    elif view.status == "cancelled":
+        events.append(("failed", _("Rest cancelled, its hold given back"), view.ended_at, ""))
+    elif view.status == "expired":
+        events.append(("failed", _("Rest expired, its hold given back"), view.ended_at, ""))
+    if view.filled_st or view.is_open:
+        events.append(("todo", _("Delivered, metered and billed"), None, ""))
+    return events
+
+
+def round_page(number: int, organisation_id: UUID | None) -> dict[str, Any]:
+    """How the prices of one round were made.
+
+    :raises NotFound: it is not cleared, or was never held.
+    """
+    market = selectors.the_market()
+    view = selectors.round(number, market_id=market.id)
+    visible = {one.slug for one in selectors.lines(organisation_id)}
+    prices = [one for one in selectors.round_prices(view.id) if one.product.line in visible]
+    traded = [{"view": one, "grade": labels.grade(one.product.grade)} for one in prices if one.volume_st]
+    shown = traded[0]["view"] if traded else None
+    return {
+        "market": market,
+        "round": view,
+        "traded": traded,
+        "untraded": [{"view": one, "grade": labels.grade(one.product.grade)} for one in prices if not one.volume_st],
+        "shown": shown,
+        "curve": curve_figure(shown.product, shown, now=view.closed_at) if shown else None,
+        "previous": number - 1 if number > 1 else None,
+        "following": number + 1 if number < market.round_number else None,
+    }
+
+
+def _steps(steps: list[Level]) -> list[list[str]]:
+    return [[_millions(size), price_text(price), f"{_price(price)} · {_tokens(size)} ST"] for price, size in steps]
+
+
+def _millions(quantity_st: int) -> str:
+    return price_text(quantity_st)  # millionths as a plain decimal
+
+
+def _price(micros: int | None) -> str:
+    return formats.unit_price_per_million(micros, get_language() or "en", unit="st")
+
+
+def _tokens(count: int) -> str:
+    return formats.tokens_compact(count, get_language() or "en")
+
+
+def _summary(product: ProductView, last: int | None, best_offer: int | None) -> str:
+    """One sentence that is read out at most every ten seconds."""
+    return _("%(line)s: last price %(last)s, best offer %(offer)s.") % {
+        "line": product.line_name, "last": _price(last), "offer": _price(best_offer),
+    }  # fmt: skip

@@ -1,0 +1,23 @@
+"""Words of the market for people."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+GRADES = {
+    "realtime": (_("Real time"), _("first token within 0.5 s, at least 40 tokens/s a stream")),
+    "interactive": (_("Interactive"), _("first token within 2 s, at least 15 tokens/s a stream")),
+    "batch": (_("Batch"), _("done inside the hour, no promise on latency")),
+}
+SIDES = {"buy": _("Bid"), "sell": _("Offer")}
+VALIDITY = {
+    "gtc": _("Until its hour ends"),
+    "ioc": _("Next round only"),
+    "gtt": _("Until a time"),
+}
+STATUSES = ("open", "partially_filled", "filled", "cancelled", "expired")
+
+
+def grade(name: str) -> str:
+    """The grade's name."""
+    return str(GRADES[name][0]) if name in GRADES else name
