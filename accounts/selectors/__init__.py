@@ -1,5 +1,5 @@
 """Reads of accounts."""
 
-from accounts.selectors import actors, clock, organisations
+from accounts.selectors import actors, clock, keys, organisations
 
-__all__ = ["actors", "clock", "organisations"]
+__all__ = ["actors", "clock", "keys", "organisations"]

@@ -6,10 +6,11 @@ import hashlib
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from accounts.kernel.actor import Actor
 from accounts.kernel.roles import SCOPES
@@ -38,6 +39,13 @@ class NoSuchKey(AccountsError):
 
     code = "not_found"
     status = 404
+
+
+class KeyMadeBefore(AccountsError):
+    """A repeated request would have to show a secret that is not stored."""
+
+    code = "already_created"
+    status = 409
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +99,9 @@ def revoke(*, actor: Actor, key_id: UUID, now: datetime) -> None:
             raise NoSuchKey("There is no such key.")
         if own.filter(revoked_at__isnull=True).update(revoked_at=now):
             audit.record(actor=actor, action="key.revoked", subject=str(key_id), detail={}, now=now)
+
+
+def note_use(key_id: UUID, *, now: datetime) -> None:
+    """Remember that a key was used, at most once a minute: a hot key must not be a hot row."""
+    stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - timedelta(minutes=1))
+    ApiKey.objects.filter(stale, id=key_id).update(last_used_at=now)

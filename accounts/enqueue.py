@@ -1,0 +1,3 @@
+"""Names of the tasks of accounts."""
+
+RELAY = "accounts.relay_outbox"

@@ -1,0 +1,34 @@
+"""What an actor must hold for a method of a view."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import exceptions, permissions
+from rest_framework.request import Request
+
+from accounts.kernel.actor import Actor
+
+
+class ScopeMissing(exceptions.PermissionDenied):
+    """The key or role lacks a scope."""
+
+    default_code = "scope_missing"
+
+
+class ScopePermission(permissions.BasePermission):
+    """Looks the method up in the view's `required_scopes`; a method that is not listed is not allowed."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """:raises NotAuthenticated, ScopeMissing: see there."""
+        if request.method == "OPTIONS":
+            return True
+        if not isinstance(request.auth, Actor):
+            raise exceptions.NotAuthenticated("An API key or a sign-in is needed.")
+        method = "GET" if request.method == "HEAD" else str(request.method)
+        scope = view.required_scopes.get(method)
+        if scope is None:
+            raise exceptions.MethodNotAllowed(method)
+        if not request.auth.can(scope):
+            raise ScopeMissing(f"This needs the scope {scope}.")
+        return True
