@@ -8,11 +8,11 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from accounts.kernel.actor import Actor
-from accounts.kernel.errors import DomainError
 from django.db import connection
 from django.db.models import Count, F, Min, QuerySet, Sum
 
+from accounts.kernel.actor import Actor
+from accounts.kernel.errors import DomainError
 from billing.models import AllocationPosting, DayClose, Invoice, InvoiceLine, RatedLine, RatingException
 
 

@@ -39,6 +39,9 @@ def add(
         if user is None:
             user = User.objects.create_user(email, password, name=name, is_staff=is_staff, is_superuser=is_staff)
         Member.objects.update_or_create(
-            user=user, organisation_id=organisation_id, defaults={"role": role}, create_defaults={"role": role, "created_at": now}
+            user=user,
+            organisation_id=organisation_id,
+            defaults={"role": role},
+            create_defaults={"role": role, "created_at": now},
         )
     return user.id

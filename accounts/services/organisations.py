@@ -23,9 +23,7 @@ class OperatorExists(AccountsError):
     status = 409
 
 
-def create(
-    *, name: str, kind: str, now: datetime, organisation_id: UUID | None = None, **details: str
-) -> UUID:
+def create(*, name: str, kind: str, now: datetime, organisation_id: UUID | None = None, **details: str) -> UUID:
     """Make an organisation; `details` are its legal name, tax number, address, phone, bank and language.
 
     :raises OperatorExists: a second operator.

@@ -63,7 +63,9 @@ class Keys(ActorPage):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """The list and the form."""
-        return self._show(request, KeyForm(initial={"scopes": ["market:read", "orders:read", "orders:write", "inference"]}))
+        return self._show(
+            request, KeyForm(initial={"scopes": ["market:read", "orders:read", "orders:write", "inference"]})
+        )
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Make a key and show its secret this once."""

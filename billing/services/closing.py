@@ -6,7 +6,6 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from ledger.services import Leg, TransferDraft
 
 from billing import locks, selectors
 from billing.kernel.periods import PeriodKind, period_from
@@ -14,6 +13,7 @@ from billing.kernel.rounding import divide_half_up
 from billing.models import AllocationPosting, DayClose
 from billing.services.invoices import tax_rate_bps
 from ledger import services as ledger
+from ledger.services import Leg, TransferDraft
 from market import selectors as market
 
 WAIT = timedelta(hours=24)

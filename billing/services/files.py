@@ -8,7 +8,6 @@ from datetime import datetime
 from uuid import UUID
 
 from accounts.kernel.actor import Actor
-
 from billing import selectors
 from billing.documents import csv, pdf
 from billing.documents.figures import from_dict

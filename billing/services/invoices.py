@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from accounts.kernel.actor import Actor
-from accounts.kernel.errors import DomainError
-from accounts.selectors import organisations
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from ledger.services import Leg, TransferDraft
 
 from accounts import services as accounts
 from accounts.kernel import ids
+from accounts.kernel.actor import Actor
+from accounts.kernel.errors import DomainError
+from accounts.selectors import organisations
 from billing import locks, selectors
 from billing.documents.figures import Header, Party, freeze
 from billing.kernel import invoice as kernel
@@ -24,6 +23,7 @@ from billing.kernel.rounding import divide_half_up
 from billing.kernel.tokens import TokenCounts
 from billing.models import AllocationPosting, BillingProfile, Invoice, InvoiceLine, RatedLine, TaxRate
 from ledger import services as ledger
+from ledger.services import Leg, TransferDraft
 
 SERIES = "TS"
 TAX_CODE = "general"

@@ -9,15 +9,15 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.db.models import Sum
-from ledger.services import HoldChange, Leg, TransferDraft
-from market.selectors import AllocationView
 
 from billing.kernel.periods import market_date
 from billing.kernel.rounding import cumulative_floor_micros
 from billing.models import AllocationPosting, RatedLine
 from ledger import selectors as ledger_reads
 from ledger import services as ledger
+from ledger.services import HoldChange, Leg, TransferDraft
 from market import selectors as market
+from market.selectors import AllocationView
 
 
 def post_usage(allocation_ids: Collection[UUID], *, now: datetime) -> int:

@@ -9,7 +9,6 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
-from market.selectors import AllocationView
 
 from billing import locks
 from billing.kernel import rating
@@ -18,6 +17,7 @@ from billing.kernel.tokens import TokenCounts
 from billing.models import RatedLine, RatingException
 from billing.services import posting
 from market import selectors as market
+from market.selectors import AllocationView
 from metering_ingest import selectors as metering
 from metering_ingest.selectors import SettledBucket
 

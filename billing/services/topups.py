@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from accounts.kernel.actor import Actor
 from django.db import transaction
-from ledger.services import Leg, TransferDraft
 
 from accounts import services as accounts
+from accounts.kernel.actor import Actor
 from billing.models import TopUp
 from billing.services.invoices import BillingError
 from ledger import services as ledger
+from ledger.services import Leg, TransferDraft
 
 
 class NotStaff(BillingError):

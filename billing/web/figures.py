@@ -50,7 +50,12 @@ def usage(actor: Actor, *, now: datetime, days: int) -> dict[str, Any]:
     tokens: dict[Any, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for bucket in metering.buckets_of(list(by_id)):
         metered[bucket.allocation_id] += bucket.micro_st
-        counts = (bucket.records, bucket.prompt_tokens - bucket.cached_tokens, bucket.cached_tokens, bucket.completion_tokens)
+        counts = (
+            bucket.records,
+            bucket.prompt_tokens - bucket.cached_tokens,
+            bucket.cached_tokens,
+            bucket.completion_tokens,
+        )
         tokens[bucket.allocation_id] = [a + b for a, b in zip(tokens[bucket.allocation_id], counts, strict=True)]
     rated = selectors.rated_by_allocation(list(by_id))
     rows = [

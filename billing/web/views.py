@@ -56,7 +56,9 @@ class Invoices(ActorPage):
         try:
             invoice_id = services.invoice_to_date(actor=self.actor, now=clock.now())
         except services.NothingToInvoice:
-            messages.info(request, _("Nothing is waiting for an invoice yet. Usage is rated a few seconds after delivery."))
+            messages.info(
+                request, _("Nothing is waiting for an invoice yet. Usage is rated a few seconds after delivery.")
+            )
             return redirect("billing:invoices")
         except services.NotBillingOfficer:
             return self.forbidden(request, _("Only a finance member or the owner may issue an invoice."))
