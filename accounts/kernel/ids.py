@@ -22,13 +22,13 @@ class BadId(ValueError):
 def new() -> UUID:
     """A UUIDv7 (RFC 9562): 48 bits of milliseconds, then randomness; never smaller than the one before."""
     global _last  # noqa: PLW0603  (ids of one process keep their order)
-    moment = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
+    # Ordered first, and laid out around the fixed bits of version and variant only then.
+    moment = (time.time_ns() // 1_000_000) << 74 | int.from_bytes(os.urandom(10)) >> 6
     with _lock:
         _last = max(moment, _last + 1)
         value = _last
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return UUID(int=value)
+    milliseconds, high, low = value >> 74, value >> 62 & 0xFFF, value & (1 << 62) - 1
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | high << 64 | 0x2 << 62 | low)
 
 
 def encode(prefix: str, identifier: UUID) -> str:
