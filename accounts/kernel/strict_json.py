@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 MAX_DEPTH = 20
+_TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH}."
 _SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
+# After decoding, only such an escape can put NUL or half a character into a text.
+_SUSPICIOUS_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
 class MalformedJSON(ValueError):
@@ -21,15 +26,18 @@ def loads(raw: bytes) -> Any:
     """
     try:
         text = raw.decode("utf-8")
-        _refuse_depth(text)
-        value = json.loads(text, object_pairs_hook=_members, parse_constant=_constant)
+        value = json.loads(text, object_pairs_hook=_members, parse_constant=_constant, parse_float=_finite)
     except UnicodeDecodeError:
         raise MalformedJSON("The body is not UTF-8.") from None
     except json.JSONDecodeError as error:
         raise MalformedJSON(f"The body is not JSON: {error.msg} at character {error.pos}.") from None
+    except RecursionError:
+        raise MalformedJSON(_TOO_DEEP) from None
     except ValueError as error:  # our own refusals, and integers of thousands of digits
         raise MalformedJSON(str(error) if isinstance(error, MalformedJSON) else "A number is too long.") from None
-    _refuse_characters(value)
+    _refuse_depth(value, 0)
+    if _SUSPICIOUS_ESCAPE.search(text):
+        _refuse_characters(value)
     return value
 
 
@@ -44,26 +52,25 @@ def _constant(name: str) -> NoReturn:
     raise MalformedJSON(f"{name} is not a JSON number.")
 
 
-def _refuse_depth(text: str) -> None:
-    """Count open brackets outside strings, before the recursive parser sees them."""
-    depth = 0
-    in_string = escaped = False
-    for character in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                in_string = False
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise MalformedJSON(f"The body is nested deeper than {MAX_DEPTH}.")
-        elif character in "]}":
-            depth -= 1
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise MalformedJSON("A number is too large.")
+    return number
+
+
+def _refuse_depth(value: Any, depth: int) -> None:
+    if isinstance(value, dict):
+        inner: Iterable[Any] = value.values()
+    elif isinstance(value, list):
+        inner = value
+    else:
+        return
+    if depth == MAX_DEPTH:
+        raise MalformedJSON(_TOO_DEEP)
+    for item in inner:
+        if isinstance(item, dict | list):
+            _refuse_depth(item, depth + 1)
 
 
 def _refuse_characters(value: Any) -> None:
