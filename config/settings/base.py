@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from config.settings import addresses
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -180,6 +182,19 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 # Topic prefix -> function(topic, payload) that the outbox relay calls once the row is committed.
 OUTBOX_HANDLERS: dict[str, str] = {}
 
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    ],
+    wrapper_class=structlog.stdlib.BoundLogger,
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -195,3 +210,21 @@ MARKET_CURRENCY = "CNY"
 
 # The address under which this site is reached, for links in documents.
 SITE_URL = os.environ.get("SITE_URL", "http://127.0.0.1:8000")
+
+# name -> what beat says, to which queue, how often. Every message is a hint: it expires before the next but one.
+_TICKS = {
+    "market.clear_due": ("clear", 1),
+    "market.sweep": ("settle", 10),
+    "accounts.relay_outbox": ("outbox", 2),
+    "metering_ingest.settle": ("settle", 2),
+    "metering_ingest.partitions": ("bulk", 3600),
+    "billing.rate": ("bill", 2),
+    "billing.close_days": ("bill", 300),
+    "billing.invoice_ended_periods": ("bill", 300),
+    "providers.post_due": ("bulk", 15),
+    "dispatch.close_stale": ("bulk", 60),
+}
+CELERY_BEAT_SCHEDULE = {
+    name: {"task": name, "schedule": seconds, "options": {"queue": queue, "expires": 2 * seconds}}
+    for name, (queue, seconds) in _TICKS.items()
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from market import selectors as market
 from metering_ingest.kernel.classify import Counted, Refused, classify
 from metering_ingest.kernel.events import UsageEvent, parse
 from metering_ingest.kernel.identity import content_hash, usage_key
+from metering_ingest.services.partitions import partition_stands
 from token_standard.cards import Card
 from token_standard.catalogue import UnknownCard, card_by_digest
 
@@ -57,6 +58,7 @@ def ingest_records(records: Sequence[UsageEvent], *, sender: Actor, now: datetim
     for claim in claims:
         firsts.setdefault(claim.key, claim)
     allocations = market.allocations_many({claim.event.allocation_id for claim in claims})
+    partition_stands(_day(now))
     with transaction.atomic():
         known = _claim(list(firsts.values()), now)
         fresh = [claim for claim in firsts.values() if claim.key not in known]
@@ -197,5 +199,5 @@ def _json(event: UsageEvent) -> str:
     return msgspec.json.encode(event).decode()
 
 
-def _day(now: datetime) -> str:
-    return now.astimezone(UTC).date().isoformat()
+def _day(now: datetime) -> date:
+    return now.astimezone(UTC).date()
