@@ -13,6 +13,7 @@ import random
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -67,24 +68,29 @@ async def _forever(step: Any, pause: Any) -> None:
 
 
 async def _bid(client: httpx.AsyncClient, trader: Trader, chance: random.Random) -> None:
-    """One bid for the current hour or one of the next, near what the trader can bear."""
-    products = await client.get("/api/v1/products", params={"line": trader.line, "grade": trader.grade})
-    if products.is_error or not products.json()["data"]:
+    """One bid for the current hour or one of the next, between the best offer and what the trader can bear."""
+    answer = await client.get("/api/v1/products", params={"line": trader.line, "grade": trader.grade})
+    offered = [one for one in answer.json()["data"] if one["best_offer_per_million"]] if answer.is_success else []
+    if not offered:
         return
-    windows = sorted({product["window_start"] for product in products.json()["data"]})[:4]
-    ticks = trader.ceiling_micros // 10_000
-    limit = 10_000 * chance.randint(ticks * 7 // 10, ticks)
+    product = chance.choice([offered[0], *offered[:4]])
+    best = int(Decimal(product["best_offer_per_million"]) * 100)
+    highest = max(trader.ceiling_micros // 10_000, best - 20)
+    limit = chance.randint(min(best - 15, highest), highest)
     body = {
         "side": "buy",
         "line": trader.line,
         "grade": trader.grade,
-        "window_start": chance.choice([windows[0], *windows]),
+        "window_start": product["window_start"],
         "quantity_st": str(1_000 * chance.randint(*trader.lots)),
-        "price_per_million": f"{limit // 1_000_000}.{limit % 1_000_000:06d}"[:-4],
+        "price_per_million": str(Decimal(limit) / 100),
         "time_in_force": "gtt",
         "expires_in_seconds": 120,
     }
-    await client.post("/api/v1/orders", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
+    placed = await client.post("/api/v1/orders", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
+    if placed.status_code == 422 and (bound := placed.json().get("high_per_million")):
+        body["price_per_million"] = bound
+        await client.post("/api/v1/orders", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
 
 
 async def _spend(
