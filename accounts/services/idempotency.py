@@ -10,9 +10,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from accounts.services.organisations import AccountsError
+
+_WAIT = "3s"  # for the first request with the same key
 
 
 class PayloadDiffers(AccountsError):
@@ -73,22 +76,36 @@ def once(
     assert connection.in_atomic_block
     digest = _digest(operation, payload)
     with connection.cursor() as cursor:
-        # The lock ends with the transaction; who cannot have it meets the first request at work.
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_lock(organisation_id, key)])
-        row = cursor.fetchone()
-        if not (row and row[0]):
-            raise InFlight("The first request with this Idempotency-Key is still being worked on.")
-        cursor.execute(
-            "INSERT INTO accounts_idempotencyrow (organisation_id, key, operation, payload_hash, created_at) "
-            "VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id",
-            [organisation_id, key, operation, digest, now],
-        )
-        mine = cursor.fetchone()
+        mine = _claim(cursor, [organisation_id, key, operation, digest, now])
         if mine is None:
             return _earlier(cursor, organisation_id, key, digest)
         body = effect()
-        cursor.execute("UPDATE accounts_idempotencyrow SET answer = %s WHERE id = %s", [json.dumps(body), mine[0]])
+        cursor.execute("UPDATE accounts_idempotencyrow SET answer = %s WHERE id = %s", [json.dumps(body), mine])
     return Once(body, replayed=False)
+
+
+def _claim(cursor: Any, row: list[Any]) -> int | None:
+    """Insert the row and give its id; None where an earlier request has it.
+
+    The insert waits for an open transaction with the same key, so that a
+    simultaneous repeat gets the first one's answer; after `_WAIT` it gives up.
+    """
+    try:
+        with transaction.atomic():  # a savepoint, whose rollback restores lock_timeout too
+            cursor.execute("SELECT current_setting('lock_timeout'), set_config('lock_timeout', %s, true)", [_WAIT])
+            before = cursor.fetchone()[0]
+            cursor.execute(
+                "INSERT INTO accounts_idempotencyrow (organisation_id, key, operation, payload_hash, created_at) "
+                "VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id",
+                row,
+            )
+            found = cursor.fetchone()
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable | DeadlockDetected):
+            raise InFlight("The first request with this Idempotency-Key is still being worked on.") from None
+        raise
+    return int(found[0]) if found else None
 
 
 def _earlier(cursor: Any, organisation_id: UUID, key: str, digest: bytes) -> Once:
@@ -105,8 +122,3 @@ def _earlier(cursor: Any, organisation_id: UUID, key: str, digest: bytes) -> Onc
 def _digest(operation: str, payload: dict[str, Any]) -> bytes:
     text = json.dumps([operation, payload], sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).digest()
-
-
-def _lock(organisation_id: UUID, key: str) -> int:
-    digest = hashlib.sha256(b"idempotency" + organisation_id.bytes + key.encode()).digest()
-    return int.from_bytes(digest[:8], signed=True)
