@@ -88,8 +88,8 @@ async def _bid(client: httpx.AsyncClient, trader: Trader, chance: random.Random)
         "expires_in_seconds": 120,
     }
     placed = await client.post("/api/v1/orders", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
-    if placed.status_code == 422 and (bound := placed.json().get("high_per_million")):
-        body["price_per_million"] = bound
+    if placed.status_code == 422 and (bound := placed.json().get("highest_micros")):
+        body["price_per_million"] = str(Decimal(int(bound)) / 10**6)
         await client.post("/api/v1/orders", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
 
 
