@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from uuid import UUID
 
 import structlog
+from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest, HttpResponse
 
+from accounts.http.web import ACTIVE_ORGANISATION, refusal_page
+from accounts.kernel.actor import Actor
+from accounts.models import User
 from accounts.selectors import actors
 
 Handler = Callable[[HttpRequest], HttpResponse]
@@ -43,7 +48,7 @@ class ContentSecurityPolicyMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Set the policy on every answer."""
         response = self.get_response(request)
-        looser = request.path.startswith(("/api/docs", "/admin/"))
+        looser = request.path.startswith(("/api/docs/", "/admin/"))
         response.setdefault("Content-Security-Policy", _LOOSER if looser else _POLICY)
         return response
 
@@ -57,5 +62,16 @@ class ActorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """`request.actor` is None before sign-in, and for a person without an organisation."""
         user = request.user
-        request.actor = actors.for_user(user) if user.is_authenticated else None  # type: ignore[attr-defined]
+        request.actor = _actor(user, request.session) if user.is_authenticated else None  # type: ignore[attr-defined]
         return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """A page for a refusal that a view let through; faults go on to the handler of faults."""
+        return refusal_page(request, exception)
+
+
+def _actor(user: User, session: SessionBase) -> Actor | None:
+    """For the organisation chosen in this session while the person is in it, else for the first joined."""
+    chosen = session.get(ACTIVE_ORGANISATION)
+    found = actors.for_user(user, organisation_id=UUID(chosen)) if chosen else None
+    return found or actors.for_user(user)

@@ -26,9 +26,9 @@ class ScopePermission(permissions.BasePermission):
         if not isinstance(request.auth, Actor):
             raise exceptions.NotAuthenticated("An API key or a sign-in is needed.")
         method = "GET" if request.method == "HEAD" else str(request.method)
-        scope = view.required_scopes.get(method)
-        if scope is None:
+        if method not in view.required_scopes:
             raise exceptions.MethodNotAllowed(method)
-        if not request.auth.can(scope):
+        scope = view.required_scopes[method]
+        if scope is not None and not request.auth.can(scope):
             raise ScopeMissing(f"This needs the scope {scope}.")
         return True

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import structlog
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions, status
@@ -16,6 +16,9 @@ from accounts.kernel.errors import DomainError
 
 log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = "2"
+# A problem's own members; a refusal's details never stand in for them.
+_OWN = {"type", "title", "status", "status_code", "code", "detail", "retryable", "request_id", "errors"}
 _TITLES = {
     400: "Bad request",
     401: "Not signed in",
@@ -74,7 +77,11 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     """Turn what a view raised into a problem; what nobody expected is logged and said to be our fault."""
     request_id = getattr(context["request"]._request, "request_id", "")
     if isinstance(error, DomainError):
-        details = {k: v for k, v in error.details.items() if isinstance(v, str | int | bool | list)}
+        details: dict[str, Any] = {
+            name: value
+            for name, value in error.details.items()
+            if isinstance(value, str | int | bool | list) and name not in _OWN
+        }
         found = problem(
             error.status, error.code, str(error), request_id=request_id, retryable=error.retryable, **details
         )
@@ -89,6 +96,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         found = problem(404, "not_found", "There is nothing here.", request_id=request_id)
     elif isinstance(error, PermissionDenied):
         found = problem(403, "forbidden", "This is not allowed.", request_id=request_id)
+    elif isinstance(error, RequestDataTooBig):
+        found = problem(413, "body_too_large", "A body has at most 1 MiB.", request_id=request_id)
+    elif isinstance(error, SuspiciousOperation):
+        found = problem(400, "malformed", "This request cannot be read.", request_id=request_id)
     elif isinstance(error, OperationalError):
         log.warning("accounts.http.database_unavailable", request_id=request_id)
         found = problem(503, "busy", "The database did not answer; try again.", request_id=request_id, retryable=True)
@@ -97,7 +108,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         found = problem(500, "internal_error", "Something went wrong here.", request_id=request_id)
     headers = {}
     if found["status"] == status.HTTP_503_SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = "2"
+        headers["Retry-After"] = RETRY_AFTER
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
     return Response(found, status=found["status"], content_type=MEDIA_TYPE, headers=headers)

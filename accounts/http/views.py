@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -30,21 +30,23 @@ class KeyMissing(exceptions.APIException):
 class ApiView(APIView):
     """Has an actor, scopes by method, and problem documents for errors."""
 
-    required_scopes: dict[str, str] = {}
+    # By method; None: whoever has a key or a sign-in.
+    required_scopes: Mapping[str, str | None] = {}
+    actor: Actor
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Authenticate, then name the actor on the request."""
         super().initial(request, *args, **kwargs)
         if isinstance(request.auth, Actor):
-            request.actor = request.auth  # type: ignore[attr-defined]
+            self.actor = request.actor = request.auth  # type: ignore[attr-defined]
 
     def handle_exception(self, exc: Exception) -> Response:
         """Keep the challenge of a 401 through our own handler."""
         if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
-            exc.auth_header = self.get_authenticate_header(self.request)  # type: ignore[attr-defined]
+            exc.auth_header = self.get_authenticate_header(self.request)  # type: ignore[union-attr]
         response = self.settings.EXCEPTION_HANDLER(exc, self.get_exception_handler_context())
         response.exception = True
-        return response  # type: ignore[no-any-return]
+        return response
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Problems keep their own media type through the JSON renderer."""
@@ -54,14 +56,14 @@ class ApiView(APIView):
             final.content_type = MEDIA_TYPE
         return final
 
-    def idempotency_key(self, request: Request, required: bool = True) -> str | None:
-        """The request's key.
+    def idempotency_key(self, request: Request, required: bool = True) -> str:
+        """The request's key; empty where there is none and none is required.
 
         :raises KeyMissing: missing where it is required, or not printable ASCII.
         """
         key = request.headers.get("Idempotency-Key")
         if key is None and not required:
-            return None
+            return ""
         if key is None or not _KEY.fullmatch(key):
             raise KeyMissing
         return key
@@ -75,14 +77,15 @@ class ApiView(APIView):
         now: datetime,
         effect: Callable[[], dict[str, Any]],
     ) -> idempotency.Once:
-        """Run the effect once for the request's Idempotency-Key."""
-        key = self.idempotency_key(request)
-        assert key is not None
-        return idempotency.once_durable(
-            organisation_id=request.actor.organisation_id,  # type: ignore[attr-defined]
-            key=key,
+        """Run the effect once for the request's Idempotency-Key; a repeat's answer says that it is one."""
+        once = idempotency.once_durable(
+            organisation_id=self.actor.organisation_id,
+            key=self.idempotency_key(request),
             operation=operation,
             payload=payload,
             now=now,
             effect=effect,
         )
+        if once.replayed:
+            self.headers["Idempotency-Replayed"] = "true"
+        return once
