@@ -7,11 +7,11 @@ from market.web import views
 app_name = "market"
 urlpatterns = [
     path("market/", views.Index.as_view(), name="index"),
-    path("market/<slug:slug>/", views.Line.as_view(), name="line"),
-    path("market/<slug:slug>/live/", views.Live.as_view(), name="live"),
-    path("market/<slug:slug>/preview/", views.TicketPreview.as_view(), name="preview"),
-    path("market/<slug:slug>/review/", views.TicketReview.as_view(), name="review"),
-    path("market/<slug:slug>/place/", views.TicketPlace.as_view(), name="place"),
+    path("market/<str:slug>/", views.Line.as_view(), name="line"),
+    path("market/<str:slug>/live/", views.Live.as_view(), name="live"),
+    path("market/<str:slug>/preview/", views.TicketPreview.as_view(), name="preview"),
+    path("market/<str:slug>/review/", views.TicketReview.as_view(), name="review"),
+    path("market/<str:slug>/place/", views.TicketPlace.as_view(), name="place"),
     path("orders/", views.Orders.as_view(), name="orders"),
     path("orders/cancel/", views.CancelAll.as_view(), name="cancel_all"),
     path("orders/<str:public_id>/", views.OrderPage.as_view(), name="order"),

@@ -6,6 +6,8 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.kernel import ids
 from accounts.kernel.actor import Actor
 from billing import selectors
@@ -16,7 +18,7 @@ from ledger import selectors as ledger
 from market import selectors as market
 from metering_ingest import selectors as metering
 
-_MICROS = 10**12  # exact amounts (10^-18 yuan) in a micro-yuan
+EXACT_PER_MICRO = 10**12  # exact amounts (10^-18 yuan) in a micro-yuan
 
 
 def home(actor: Actor, *, now: datetime) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def home(actor: Actor, *, now: datetime) -> dict[str, Any]:
         "open_orders": orders,
         "left_now_micro_st": sum(a.left_micro_st for a in allocations if a.window_start <= now < a.window_end),
         "month_micro_st": sum(day.micro_st for day in spent),
-        "month_micros": sum(day.exact for day in spent) // _MICROS,
+        "month_micros": sum(day.exact for day in spent) // EXACT_PER_MICRO,
         "waiting": selectors.waiting(actor.organisation_id),
         "earned": selectors.earned(actor.organisation_id) if actor.is_provider else None,
         "has_bought": bool(allocations) or bool(spent),
@@ -67,7 +69,7 @@ def usage(actor: Actor, *, now: datetime, days: int) -> dict[str, Any]:
             "cached_tokens": tokens[allocation.id][2],
             "output_tokens": tokens[allocation.id][3],
             "billed_micro_st": rated.get(allocation.id, (0, 0))[0],
-            "billed_micros": rated.get(allocation.id, (0, 0))[1] // _MICROS,
+            "billed_micros": rated.get(allocation.id, (0, 0))[1] // EXACT_PER_MICRO,
         }
         for allocation in allocations
     ]
@@ -77,10 +79,16 @@ def usage(actor: Actor, *, now: datetime, days: int) -> dict[str, Any]:
         "rows": rows,
         "records": [{"record": record, "allocation": by_id[record.allocation_id]} for record in records],
         "chart": _spend_chart(spent),
+        "chart_headers": [_("Day"), _("Model line"), _("Amount, CN¥")],
+        "chart_rows": [[day.delivery_date.isoformat(), day.line, yuan(day.exact // EXACT_PER_MICRO)] for day in spent],
+        "chart_summary": _("{amount} yuan in {days} days.").format(
+            amount=yuan(sum(day.exact for day in spent) // EXACT_PER_MICRO),
+            days=len({day.delivery_date for day in spent}),
+        ),
         "spent": spent,
         "total_metered": sum(metered.values()),
         "total_billed": sum(row["billed_micro_st"] for row in rows),
-        "total_micros": sum(day.exact for day in spent) // _MICROS,
+        "total_micros": sum(day.exact for day in spent) // EXACT_PER_MICRO,
         "total_requests": sum(row["requests"] for row in rows),
         "is_provider": actor.is_provider and not actor.is_buyer,
     }
@@ -91,7 +99,7 @@ def _spend_chart(spent: list[selectors.SpentDay]) -> dict[str, Any]:
     labels = sorted({day.delivery_date for day in spent})
     by_line: dict[str, dict[Any, int]] = defaultdict(lambda: defaultdict(int))
     for day in spent:
-        by_line[day.line][day.delivery_date] += day.exact // _MICROS
+        by_line[day.line][day.delivery_date] += day.exact // EXACT_PER_MICRO
     series = [
         {
             "name": line,
@@ -138,7 +146,7 @@ def invoice(row: Invoice) -> dict[str, Any]:
             {
                 "line": line,
                 "parts": [
-                    {"part": part, "allocation": ids.encode("alc", part.allocation_id), "micros": part.exact // _MICROS}
+                    {"part": part, "allocation": ids.encode("alc", part.allocation_id), "micros": part.exact // EXACT_PER_MICRO}
                     for part in parts[line.number]
                 ],
             }

@@ -44,9 +44,11 @@ class Invoices(ActorPage):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """The list, newest first."""
+        waiting = selectors.waiting(self.actor.organisation_id)
         context: dict[str, Any] = {
             "invoices": [figures.invoice_row(row) for row in selectors.invoices(self.actor)[:200]],
-            "waiting": selectors.waiting(self.actor.organisation_id),
+            "waiting": waiting,
+            "waiting_micros": waiting.exact // figures.EXACT_PER_MICRO,
             "may_issue": self.actor.can("billing:write"),
         }
         return render(request, "billing/invoices.html", context)
