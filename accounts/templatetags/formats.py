@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import wraps
+from typing import Any
 
 from django import template
 from django.utils.functional import Promise
@@ -77,6 +80,17 @@ def _lang() -> str:
     return get_language() or "en"
 
 
+def _filter(function: Callable[..., str | int]) -> Callable[..., str | int]:
+    """Register a filter. Django hands filters an empty text for what is not there; here that is None, unknown."""
+
+    @wraps(function)
+    def known(value: Any, *arguments: Any) -> str | int:
+        return function(None if value == "" else value, *arguments)
+
+    register.filter(function.__name__, known)
+    return function
+
+
 @register.simple_tag
 def unit_price(price_micros: int | None, unit: formats.Unit = "token", currency: str = "CNY") -> str:
     """Both unit prices of micro-yuan per million; which one comes first is the reader's choice (unit switch)."""
@@ -109,25 +123,25 @@ def price_per_token(price_micros: int | None, unit: formats.Unit = "token", curr
     return formats.unit_price_per_token(price_micros, _lang(), unit=unit, currency=currency)
 
 
-@register.filter
+@_filter
 def per_million(price_micros: int | None) -> str:
     """The bare number for a column whose header names the unit: "3,100.00"."""
     return formats.per_million_number(price_micros)
 
 
-@register.filter
+@_filter
 def per_token(price_micros: int | None) -> str:
     """The bare number for a column whose header names the unit: "0.0031"."""
     return formats.per_token_number(price_micros)
 
 
-@register.filter
+@_filter
 def money_fen(fen: int | None, currency: str = "CNY") -> str:
     """An amount of fen: "CN¥80,160.00"."""
     return formats.amount_fen(fen, _lang(), currency=currency)
 
 
-@register.filter
+@_filter
 def money_micros(micros: int | None, currency: str = "CNY") -> str:
     """An amount of micro-yuan at two decimals, with the exact one in `title` where they differ."""
     shown = formats.amount_micros(micros, _lang(), currency=currency)
@@ -135,44 +149,44 @@ def money_micros(micros: int | None, currency: str = "CNY") -> str:
     return shown if shown == exact else format_html('<span title="{}">{}</span>', exact, shown)
 
 
-@register.filter
+@_filter
 def money_exact(micros: int | None, currency: str = "CNY") -> str:
     """An amount of micro-yuan with all its decimals."""
     return formats.amount_micros(micros, _lang(), exact=True, currency=currency)
 
 
-@register.filter
+@_filter
 def tokens(count: int | None) -> str:
     """A compact count with the exact one in `title`: 25M, 2500万."""
     shown, exact = formats.tokens_compact(count, _lang()), formats.tokens_exact(count)
     return shown if shown == exact else format_html('<span title="{}">{}</span>', exact, shown)
 
 
-@register.filter
+@_filter
 def tokens_exact(count: int | None) -> str:
     """A count in full: 25,000,000."""
     return formats.tokens_exact(count)
 
 
-@register.filter
+@_filter
 def micro_st(micro: int | None) -> str:
     """Micro-ST exactly, with the unit."""
     return formats.micro_st(micro, _lang())
 
 
-@register.filter
+@_filter
 def micro_st_fixed(micro: int | None) -> str:
     """Micro-ST with all six decimals, for columns."""
     return formats.micro_st(micro, _lang(), fixed=True)
 
 
-@register.filter
+@_filter
 def instant(at: datetime | None) -> str:
     """An instant on the market clock as `<time>`."""
     return _time(at, seconds=False)
 
 
-@register.filter
+@_filter
 def instant_seconds(at: datetime | None) -> str:
     """The same, with seconds."""
     return _time(at, seconds=True)
@@ -206,7 +220,7 @@ def chip(state: str, label: str = "", tone: str = "") -> SafeString:
     return format_html('<span class="chip {}">{}</span>', tone or known_tone, label or known_label)
 
 
-@register.filter
+@_filter
 def percent_of(part: int | None, whole: int | None) -> int:
     """Whole per cent of `part` in `whole`, 0–100, rounded down: for the length of bars only."""
     if not part or not whole:

@@ -43,9 +43,9 @@ class BalanceSerializer(serializers.Serializer):
 
 
 class UsageRowSerializer(serializers.Serializer):
-    """One allocation's use: what was bought, metered and billed."""
+    """One product's use: what was bought, metered and billed."""
 
-    allocation = serializers.CharField()
+    product = serializers.CharField()
     line = serializers.CharField()
     grade = serializers.CharField()
     window_start = serializers.DateTimeField()

@@ -20,6 +20,11 @@ from billing.web.views import USAGE_DAYS, file_response
 from ledger import selectors as ledger
 
 
+_COUNTS = (
+    "bought_st", "metered_micro_st", "billed_micro_st", "requests", "input_tokens", "cached_tokens", "output_tokens",
+)  # fmt: skip
+
+
 class Balance(ApiView):
     """The organisation's wallet."""
 
@@ -34,7 +39,7 @@ class Balance(ApiView):
 
 
 class Usage(ApiView):
-    """Bought, metered and billed by allocation."""
+    """Bought, metered and billed by product."""
 
     required_scopes = {"GET": "usage:read"}
 
@@ -44,16 +49,13 @@ class Usage(ApiView):
         found = figures.usage(request.actor, now=clock.now(), days=USAGE_DAYS)
         rows = [
             {
-                "allocation": ids.encode("alc", row["allocation"].id),
-                "line": row["allocation"].line,
-                "grade": row["allocation"].grade,
-                "window_start": row["allocation"].window_start,
-                "window_end": row["allocation"].window_end,
-                "bought_st": str(row["allocation"].quantity_st),
-                "metered_micro_st": str(row["metered_micro_st"]),
-                "billed_micro_st": str(row["billed_micro_st"]),
+                "product": ids.encode("prd", row["product"].product_id),
+                "line": row["product"].line,
+                "grade": row["product"].grade,
+                "window_start": row["product"].window_start,
+                "window_end": row["product"].window_end,
                 "billed": figures.yuan(row["billed_micros"]),
-                **{name: str(row[name]) for name in ("requests", "input_tokens", "cached_tokens", "output_tokens")},
+                **{name: str(row[name]) for name in _COUNTS},
             }
             for row in found["rows"]
         ]

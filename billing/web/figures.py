@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext as _
 
@@ -16,6 +18,7 @@ from billing.kernel.periods import market_date
 from billing.models import Invoice
 from ledger import selectors as ledger
 from market import selectors as market
+from market.selectors import AllocationView
 from metering_ingest import selectors as metering
 
 EXACT_PER_MICRO = 10**12  # exact amounts (10^-18 yuan) in a micro-yuan
@@ -45,34 +48,10 @@ def home(actor: Actor, *, now: datetime) -> dict[str, Any]:
 
 
 def usage(actor: Actor, *, now: datetime, days: int) -> dict[str, Any]:
-    """Allocations with what was metered and what was billed, and the newest records."""
+    """Products with what was bought, metered and billed of each, and the newest records."""
     allocations = market.allocations(actor, since=now - timedelta(days=days))
     by_id = {allocation.id: allocation for allocation in allocations}
-    metered: dict[Any, int] = defaultdict(int)
-    tokens: dict[Any, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for bucket in metering.buckets_of(list(by_id)):
-        metered[bucket.allocation_id] += bucket.micro_st
-        counts = (
-            bucket.records,
-            bucket.prompt_tokens - bucket.cached_tokens,
-            bucket.cached_tokens,
-            bucket.completion_tokens,
-        )
-        tokens[bucket.allocation_id] = [a + b for a, b in zip(tokens[bucket.allocation_id], counts, strict=True)]
-    rated = selectors.rated_by_allocation(list(by_id))
-    rows = [
-        {
-            "allocation": allocation,
-            "metered_micro_st": metered[allocation.id],
-            "requests": tokens[allocation.id][0],
-            "input_tokens": tokens[allocation.id][1],
-            "cached_tokens": tokens[allocation.id][2],
-            "output_tokens": tokens[allocation.id][3],
-            "billed_micro_st": rated.get(allocation.id, (0, 0))[0],
-            "billed_micros": rated.get(allocation.id, (0, 0))[1] // EXACT_PER_MICRO,
-        }
-        for allocation in allocations
-    ]
+    rows = usage_rows(allocations)
     records = metering.records_of(list(by_id), limit=50)
     spent = selectors.spent_by_day(actor.organisation_id, since=market_date(now - timedelta(days=days)))
     return {
@@ -81,17 +60,46 @@ def usage(actor: Actor, *, now: datetime, days: int) -> dict[str, Any]:
         "chart": _spend_chart(spent),
         "chart_headers": [_("Day"), _("Model line"), _("Amount, CN¥")],
         "chart_rows": [[day.delivery_date.isoformat(), day.line, yuan(day.exact // EXACT_PER_MICRO)] for day in spent],
-        "chart_summary": _("{amount} yuan in {days} days.").format(
-            amount=yuan(sum(day.exact for day in spent) // EXACT_PER_MICRO),
-            days=len({day.delivery_date for day in spent}),
+        "chart_summary": _("Spent in the days shown: CN¥{amount}.").format(
+            amount=yuan(sum(day.exact for day in spent) // EXACT_PER_MICRO)
         ),
-        "spent": spent,
-        "total_metered": sum(metered.values()),
+        "total_metered": sum(row["metered_micro_st"] for row in rows),
         "total_billed": sum(row["billed_micro_st"] for row in rows),
         "total_micros": sum(day.exact for day in spent) // EXACT_PER_MICRO,
         "total_requests": sum(row["requests"] for row in rows),
         "is_provider": actor.is_provider and not actor.is_buyer,
     }
+
+
+def usage_rows(allocations: Sequence[AllocationView]) -> list[dict[str, Any]]:
+    """One row a product, newest window first: sums over its allocations, counted by the gateway and rated by billing."""
+    rows: dict[UUID, dict[str, Any]] = {}
+    for one in allocations:
+        row = rows.setdefault(one.product_id, {"product": one, **dict.fromkeys(_SUMS, 0)})
+        row["bought_st"] += one.quantity_st
+        row["cost_exact"] += one.quantity_st * one.price_micros
+    product_of = {one.id: one.product_id for one in allocations}
+    for bucket in metering.buckets_of(list(product_of)):
+        row = rows[product_of[bucket.allocation_id]]
+        row["metered_micro_st"] += bucket.micro_st
+        row["requests"] += bucket.records
+        row["input_tokens"] += bucket.prompt_tokens - bucket.cached_tokens
+        row["cached_tokens"] += bucket.cached_tokens
+        row["output_tokens"] += bucket.completion_tokens
+    for allocation_id, (micro_st, exact) in selectors.rated_by_allocation(list(product_of)).items():
+        row = rows[product_of[allocation_id]]
+        row["billed_micro_st"] += micro_st
+        row["billed_exact"] += exact
+    for row in rows.values():
+        row["average_micros"] = row["cost_exact"] // row["bought_st"]
+        row["billed_micros"] = row["billed_exact"] // EXACT_PER_MICRO
+    return sorted(rows.values(), key=lambda row: (row["product"].window_start, row["product"].line), reverse=True)
+
+
+_SUMS = (
+    "bought_st", "cost_exact", "metered_micro_st", "billed_micro_st", "billed_exact", "requests", "input_tokens",
+    "cached_tokens", "output_tokens",
+)  # fmt: skip
 
 
 def _spend_chart(spent: list[selectors.SpentDay]) -> dict[str, Any]:
