@@ -10,4 +10,5 @@ urlpatterns = [
     path("developers/keys/", views.Keys.as_view(), name="keys"),
     path("developers/keys/<str:public_id>/revoke/", views.RevokeKey.as_view(), name="revoke_key"),
     path("settings/", views.Settings.as_view(), name="settings"),
+    path("settings/active/", views.ActiveOrganisation.as_view(), name="active"),
 ]

@@ -32,6 +32,13 @@ class KeySerializer(serializers.Serializer):
     last_used_at = serializers.DateTimeField(allow_null=True)
 
 
+class KeyPageSerializer(serializers.Serializer):
+    """Newest first; `next` is the cursor of the following page."""
+
+    data = KeySerializer(many=True)  # type: ignore[assignment]  # DRF takes fields off the class
+    next = serializers.CharField(allow_null=True)
+
+
 class NewKeySerializer(serializers.Serializer):
     """A key just made; the secret is shown this once."""
 

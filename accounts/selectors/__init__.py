@@ -1,5 +1,5 @@
 """Reads of accounts."""
 
-from accounts.selectors import actors, clock, keys, organisations
+from accounts.selectors import actors, audit, clock, keys, members, organisations
 
-__all__ = ["actors", "clock", "keys", "organisations"]
+__all__ = ["actors", "audit", "clock", "keys", "members", "organisations"]

@@ -7,15 +7,17 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
 
+from accounts.kernel import ids
 from accounts.kernel.actor import Actor
 from accounts.kernel.roles import SCOPES
 from accounts.models import ApiKey
-from accounts.services import audit
+from accounts.services import audit, idempotency
 from accounts.services.organisations import AccountsError
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -25,6 +27,12 @@ class BadScopes(AccountsError):
     """An unknown scope, none at all, or one that the maker does not hold."""
 
     code = "bad_scopes"
+
+
+class BadExpiry(AccountsError):
+    """A key that would have ended before it began."""
+
+    code = "bad_expiry"
 
 
 class KeyForbidden(AccountsError):
@@ -61,10 +69,12 @@ def create(
 ) -> NewKey:
     """Make a key that can do at most what its maker can.
 
-    :raises KeyForbidden, BadScopes: see there.
+    :raises KeyForbidden, BadExpiry, BadScopes: see there.
     """
     if not actor.can("keys:write"):
         raise KeyForbidden("Your role may not make API keys.")
+    if expires_at is not None and expires_at <= now:
+        raise BadExpiry("A key must expire in the time to come.")
     wanted = sorted(set(scopes))
     wrong = [scope for scope in wanted if scope not in SCOPES or not actor.can(scope)]
     if wrong or not wanted:
@@ -84,6 +94,39 @@ def create(
         )
         audit.record(actor=actor, action="key.created", subject=str(key.id), detail={"scopes": wanted}, now=now)
     return NewKey(key.id, secret)
+
+
+def create_once(
+    *,
+    actor: Actor,
+    idempotency_key: str,
+    request: dict[str, Any],
+    name: str,
+    scopes: Collection[str],
+    now: datetime,
+    expires_at: datetime | None = None,
+) -> NewKey:
+    """`create`, once for each idempotency key; `request` is what the caller sent, the same in every repeat.
+
+    :raises KeyMadeBefore: a repeat; its `id` names the key, whose secret is gone.
+    """
+    made: list[NewKey] = []
+
+    def effect() -> dict[str, str]:
+        made.append(create(actor=actor, name=name, scopes=scopes, now=now, expires_at=expires_at))
+        return {"id": ids.encode("key", made[0].key_id)}  # never the secret: the answer is stored
+
+    once = idempotency.once_durable(
+        organisation_id=actor.organisation_id,
+        key=idempotency_key,
+        operation="keys.create",
+        payload=request,
+        now=now,
+        effect=effect,
+    )
+    if once.replayed:
+        raise KeyMadeBefore("This key was made before; its secret cannot be shown again.", id=once.body["id"])
+    return made[0]
 
 
 def revoke(*, actor: Actor, key_id: UUID, now: datetime) -> None:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from django import forms
+from datetime import datetime
+from uuid import uuid4
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext as _
+from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext_lazy
 
 from accounts import services
-from accounts.http.web import ActorPage, not_found_page
+from accounts.http.web import ACTIVE_ORGANISATION, ActorPage, not_found_page
 from accounts.kernel import ids
 from accounts.kernel.errors import DomainError
-from accounts.kernel.roles import SCOPES
-from accounts.models import AuditEvent, Member, Organisation
-from accounts.selectors import clock
+from accounts.selectors import actors, audit, clock, members, organisations
 from accounts.selectors import keys as key_reads
+from accounts.web.examples import examples
+from accounts.web.forms import KeyForm
 
-
-class KeyForm(forms.Form):
-    """A key to make."""
-
-    name = forms.CharField(label=gettext_lazy("Name"), max_length=80, help_text=gettext_lazy("What will use it."))
-    scopes = forms.MultipleChoiceField(
-        label=gettext_lazy("Scopes"), choices=[(scope, scope) for scope in SCOPES], widget=forms.CheckboxSelectMultiple
-    )
+REFUSED = 422
+EVENTS_PAGE = 50
+ROLES = {
+    "owner": gettext_lazy("Owner"),
+    "trader": gettext_lazy("Trader"),
+    "provider": gettext_lazy("Provider"),
+    "finance": gettext_lazy("Finance"),
+    "viewer": gettext_lazy("Viewer"),
+}
 
 
 class Developers(ActorPage):
@@ -33,29 +36,15 @@ class Developers(ActorPage):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Addresses and the first calls."""
-        return render(request, "accounts/developers.html", {"tabs": _examples(settings.SITE_URL)})
-
-
-def _examples(url: str) -> list[tuple[str, str]]:
-    curl = (
-        f"curl -N {url}/v1/chat/completions \\\n  -H 'Authorization: Bearer '$TOKENSPOT_KEY \\\n"
-        "  -H 'Content-Type: application/json' \\\n"
-        '  -d \'{"model": "llama-3-8b", "stream": true, "max_tokens": 64,\n'
-        '       "messages": [{"role": "user", "content": "Hello"}]}\''
-    )
-    python = (
-        "import os\nfrom openai import OpenAI\n\n"
-        f'client = OpenAI(base_url="{url}/v1", api_key=os.environ["TOKENSPOT_KEY"])\n'
-        "for chunk in client.chat.completions.create(\n"
-        '        model="llama-3-8b", stream=True, max_tokens=64,\n'
-        '        messages=[{"role": "user", "content": "Hello"}]):\n'
-        '    print(chunk.choices[0].delta.content or "", end="")'
-    )
-    command = (
-        f"export TOKENSPOT_URL={url} TOKENSPOT_KEY=tsk_...\n"
-        "tokenspot buy 2M --line llama-3-8b --grade interactive --max 3.00\ntokenspot orders\ntokenspot invoices"
-    )
-    return [("curl", curl), ("Python", python), ("tokenspot", command)]
+        url = settings.SITE_URL.rstrip("/")
+        buy, call = examples(url)
+        addresses = {
+            "rest": f"{url}/api/v1",
+            "gateway": f"{url}/v1",
+            "events": f"{url}/api/v1/events",
+            "feed": f"{url.replace('http', 'ws', 1)}/ws/v1/market",
+        }
+        return render(request, "accounts/developers.html", {"buy": buy, "call": call, "addresses": addresses})
 
 
 class Keys(ActorPage):
@@ -63,26 +52,44 @@ class Keys(ActorPage):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """The list and the form."""
-        return self._show(
-            request, KeyForm(initial={"scopes": ["market:read", "orders:read", "orders:write", "inference"]})
-        )
+        return self._show(request, KeyForm(actor=self.actor, once=uuid4().hex))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Make a key and show its secret this once."""
-        form = KeyForm(request.POST)
+        form, now = KeyForm(request.POST, actor=self.actor), clock.now()
         if form.is_valid():
             try:
-                new = services.keys.create(actor=self.actor, now=clock.now(), **form.cleaned_data)
+                new = services.keys.create_once(
+                    actor=self.actor,
+                    idempotency_key=f"page:{form.cleaned_data['once']}",
+                    request=form.cleaned_data,
+                    name=form.cleaned_data["name"],
+                    scopes=form.cleaned_data["scopes"],
+                    expires_at=form.expires_at(now),
+                    now=now,
+                )
             except DomainError as error:
-                form.add_error(None, _refusal(error))
+                form.refuse(error)
             else:
-                return self._show(request, KeyForm(), secret=new.secret)
-        return self._show(request, form, status=422)
+                return self._show(request, KeyForm(actor=self.actor, once=uuid4().hex), secret=new.secret)
+        return self._show(request, form, status=REFUSED)
 
     def _show(self, request: HttpRequest, form: KeyForm, *, secret: str = "", status: int = 200) -> HttpResponse:
-        rows = [(ids.encode("key", row.id), row) for row in key_reads.of(self.actor).order_by("-id")]
-        context = {"form": form, "keys": rows, "secret": secret, "may_write": self.actor.can("keys:write")}
-        return render(request, "accounts/keys.html", context, status=status)
+        now = clock.now()
+        rows = [
+            {"public_id": ids.encode("key", row.id), "key": row, "state": _state(row.revoked_at, row.expires_at, now)}
+            for row in key_reads.of(self.actor).order_by("-id")
+        ]
+        context = {"form": form, "rows": rows, "secret": secret, "may_write": self.actor.can("keys:write")}
+        response = render(request, "accounts/keys.html", context, status=status)
+        add_never_cache_headers(response)  # a secret may stand on it
+        return response
+
+
+def _state(revoked_at: datetime | None, expires_at: datetime | None, now: datetime) -> str:
+    if revoked_at:
+        return "revoked"
+    return "expired" if expires_at and expires_at <= now else "valid"
 
 
 class RevokeKey(ActorPage):
@@ -104,22 +111,34 @@ class Settings(ActorPage):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Members are for all to see, the audit log for owners."""
-        organisation_id = self.actor.organisation_id
+        assert self.actor.user_id is not None
+        before = request.GET.get("before", "")
+        may_audit = self.actor.can("members:write")
+        older_than = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+        events = audit.events(self.actor, before=older_than, limit=EVENTS_PAGE + 1) if may_audit else []
+        mine = members.organisations_of(self.actor.user_id)
         context = {
-            "organisation": Organisation.objects.get(id=organisation_id),
-            "members": Member.objects.filter(organisation_id=organisation_id).select_related("user").order_by("id"),
-            "events": AuditEvent.objects.filter(organisation_id=organisation_id)
-            .select_related("user", "key")
-            .order_by("-id")[:50]
-            if self.actor.can("members:write")
-            else None,
+            "organisation": organisations.get(self.actor.organisation_id),
+            "members": [(member.user, ROLES[member.role]) for member in members.of(self.actor)],
+            "may_audit": may_audit,
+            "events": events[:EVENTS_PAGE],
+            "older": events[EVENTS_PAGE - 1].id if len(events) > EVENTS_PAGE else None,
+            "first_page": older_than is None,
+            "mine": [(ids.encode("org", one), name, one == self.actor.organisation_id) for one, name in mine],
         }
         return render(request, "accounts/settings.html", context)
 
 
-def _refusal(error: DomainError) -> str:
-    known = {
-        "scope_missing": _("Your role may not make API keys."),
-        "bad_scopes": _("A key can do at most what you can; choose scopes that your role has."),
-    }
-    return known.get(error.code, str(error))
+class ActiveOrganisation(ActorPage):
+    """For which of a person's organisations this session acts."""
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Choose one that the person is in; all else does not exist."""
+        try:
+            chosen = ids.decode("org", request.POST.get("organisation", ""))
+        except ids.BadId:
+            return not_found_page(request)
+        if actors.for_user(request.user, organisation_id=chosen) is None:  # type: ignore[arg-type]
+            return not_found_page(request)
+        request.session[ACTIVE_ORGANISATION] = str(chosen)
+        return redirect("accounts:settings")

@@ -1,0 +1,66 @@
+"""Forms of the pages of accounts."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.kernel.actor import Actor
+from accounts.kernel.errors import DomainError
+from accounts.kernel.roles import SCOPES
+
+_USUAL = ("market:read", "orders:read", "orders:write", "inference")
+_LIVES = [
+    ("30", gettext_lazy("30 days")),
+    ("90", gettext_lazy("90 days")),
+    ("365", gettext_lazy("1 year")),
+    ("", gettext_lazy("Until it is revoked")),
+]
+
+
+class KeyForm(forms.Form):
+    """A key to make; it offers what its maker may give."""
+
+    name = forms.CharField(
+        label=gettext_lazy("Name"),
+        max_length=80,
+        help_text=gettext_lazy("What will use it."),
+        widget=forms.TextInput(attrs={"class": "input", "autocomplete": "off"}),
+    )
+    scopes = forms.MultipleChoiceField(label=gettext_lazy("Scopes"), widget=forms.CheckboxSelectMultiple)
+    days = forms.ChoiceField(
+        label=gettext_lazy("Valid for"),
+        choices=_LIVES,
+        required=False,
+        initial="90",
+        widget=forms.Select(attrs={"class": "select"}),
+    )
+    # Sent again by a reload: the same form makes one key.
+    once = forms.CharField(max_length=64, min_length=8, widget=forms.HiddenInput)
+
+    def __init__(self, data: Any = None, *, actor: Actor, once: str = "") -> None:
+        usual = [scope for scope in _USUAL if actor.can(scope)]
+        super().__init__(data, initial={"scopes": usual, "once": once})
+        field = self.fields["scopes"]
+        assert isinstance(field, forms.MultipleChoiceField)
+        field.choices = [(scope, scope) for scope in SCOPES if actor.can(scope)]
+
+    def expires_at(self, now: datetime) -> datetime | None:
+        """When the key ends; None: when it is revoked."""
+        days = self.cleaned_data["days"]
+        return now + timedelta(days=int(days)) if days else None
+
+    def refuse(self, error: DomainError) -> None:
+        """Say in the reader's words what the services refused."""
+        known = {
+            "scope_missing": _("Your role may not make API keys."),
+            "bad_scopes": _("A key can do at most what you can; choose scopes that your role has."),
+            "already_created": _("This form has made its key already; the secret cannot be shown again."),
+            "idempotency_payload_differs": _("This form has made its key already; load the page to make another."),
+            "idempotency_in_flight": _("This key is being made right now. Wait a moment, then look at the list."),
+        }
+        self.add_error(None, known.get(error.code, _("This value is not possible.")))
