@@ -52,7 +52,7 @@ CREATE TRIGGER ledger_hold_total BEFORE UPDATE OF rest_micros ON ledger_hold
 -- A transfer and its entries are one statement: a transfer without entries is refused here, entries added later by
 -- their positions.
 CREATE FUNCTION ledger_check_transfers() RETURNS trigger LANGUAGE plpgsql
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET work_mem = '64MB' AS $$
 DECLARE
     culprit uuid;
 BEGIN
@@ -68,7 +68,7 @@ CREATE TRIGGER ledger_transfer_has_entries AFTER INSERT ON ledger_transfer
     REFERENCING NEW TABLE AS new_transfers FOR EACH STATEMENT EXECUTE FUNCTION ledger_check_transfers();
 
 CREATE FUNCTION ledger_apply_entries() RETURNS trigger LANGUAGE plpgsql
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET work_mem = '64MB' AS $$
 DECLARE
     culprit uuid;
 BEGIN
@@ -97,23 +97,27 @@ END $$;
 CREATE TRIGGER ledger_entry_applies AFTER INSERT ON ledger_entry
     REFERENCING NEW TABLE AS new_entries FOR EACH STATEMENT EXECUTE FUNCTION ledger_apply_entries();
 
--- A hold and its placing are one statement. A child belongs to its parent's account.
+-- A hold and its placing are one statement. Only a child's placing has no key: its parent's split has it.
 CREATE FUNCTION ledger_check_holds() RETURNS trigger LANGUAGE plpgsql
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET work_mem = '64MB' AS $$
 DECLARE
     culprit uuid;
 BEGIN
     SELECT n.id INTO culprit FROM new_holds n
         LEFT JOIN ledger_holdevent e ON e.hold_id = n.id AND e.kind = 'place'
-        WHERE e.amount_micros IS DISTINCT FROM n.rest_micros LIMIT 1;
+        WHERE e.amount_micros IS DISTINCT FROM n.rest_micros OR (e.key IS NULL) <> (n.parent_id IS NOT NULL) LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'hold % starts with another rest than was placed', culprit
+        RAISE EXCEPTION 'hold % is not placed as it starts', culprit
             USING ERRCODE = 'check_violation', CONSTRAINT = 'ledger_hold_placed';
     END IF;
-    SELECT n.id INTO culprit FROM new_holds n LEFT JOIN ledger_account a ON a.id = n.account_id
-        LEFT JOIN ledger_hold p ON p.id = n.parent_id
-        WHERE a.stored IS DISTINCT FROM true OR a.currency <> n.currency
-            OR n.parent_id IS NOT NULL AND p.account_id IS DISTINCT FROM n.account_id LIMIT 1;
+    -- A child is in its parent's account and currency, and what has no parent in those of an account with a total.
+    SELECT n.id INTO culprit FROM new_holds n LEFT JOIN ledger_hold p ON p.id = n.parent_id
+        WHERE n.parent_id IS NOT NULL
+            AND (p.account_id IS DISTINCT FROM n.account_id OR p.currency IS DISTINCT FROM n.currency)
+        UNION ALL
+        SELECT n.id FROM new_holds n LEFT JOIN ledger_account a ON a.id = n.account_id
+        WHERE n.parent_id IS NULL
+            AND (a.stored IS DISTINCT FROM true OR a.currency IS DISTINCT FROM n.currency) LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'hold % needs an account with a total, of its currency and that of its parent', culprit
             USING ERRCODE = 'check_violation', CONSTRAINT = 'ledger_hold_account';
@@ -124,7 +128,7 @@ CREATE TRIGGER ledger_hold_is_placed AFTER INSERT ON ledger_hold
     REFERENCING NEW TABLE AS new_holds FOR EACH STATEMENT EXECUTE FUNCTION ledger_check_holds();
 
 CREATE FUNCTION ledger_apply_hold_events() RETURNS trigger LANGUAGE plpgsql
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET work_mem = '64MB' AS $$
 DECLARE
     culprit uuid;
     changed bigint;
@@ -157,10 +161,12 @@ BEGIN
         RAISE EXCEPTION 'hold % was voided or expired with a rest', culprit
             USING ERRCODE = 'check_violation', CONSTRAINT = 'ledger_hold_resolved_whole';
     END IF;
+    -- A split moves money inside its account, so it and its child's placing are left out.
     UPDATE ledger_account a SET held_micros = a.held_micros + d.change
         FROM (SELECT h.account_id,
                 sum(CASE WHEN n.kind IN ('place', 'increase') THEN n.amount_micros ELSE -n.amount_micros END) AS change
-            FROM new_events n JOIN ledger_hold h ON h.id = n.hold_id GROUP BY h.account_id) d
+            FROM new_events n JOIN ledger_hold h ON h.id = n.hold_id
+            WHERE n.kind <> 'split' AND n.key IS NOT NULL GROUP BY h.account_id) d
         WHERE a.id = d.account_id AND d.change <> 0;
     RETURN NULL;
 END $$;

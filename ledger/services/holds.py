@@ -14,7 +14,7 @@ from ledger.kernel.errors import HoldNotCovered, KeyConflict, NotHoldable, Unkno
 from ledger.kernel.holds import HoldChange, HoldDraft
 from ledger.kernel.transfers import TransferDraft
 from ledger.services import transfers
-from ledger.services.hold_rows import EventRow, NewHold, write
+from ledger.services.hold_rows import Rows
 from ledger.services.transactions import floor_guard, transactional
 
 
@@ -41,20 +41,14 @@ def place_holds(drafts: Sequence[HoldDraft], *, now: datetime) -> list[UUID]:
     needed: dict[UUID, int] = {}
     for draft in new:
         needed[draft.account_id] = needed.get(draft.account_id, 0) + draft.amount_micros
-    placed = [
-        NewHold(
-            hold_ids[draft.key],
-            draft.account_id,
-            facts[draft.account_id].currency,
-            None,
-            draft.amount_micros,
-            draft.expires_at,
+    rows = Rows()
+    for draft in new:
+        currency = facts[draft.account_id].currency
+        rows.place(
+            hold_ids[draft.key], draft.account_id, currency, draft.amount_micros, draft.expires_at, key=draft.key
         )
-        for draft in new
-    ]
-    events = [EventRow(hold_ids[draft.key], "place", draft.amount_micros, None, None, draft.key) for draft in new]
     with floor_guard(locked, needed):
-        write(placed, events, now=now)
+        rows.write(now=now)
     return [hold_ids[draft.key] for draft in drafts]
 
 
@@ -134,7 +128,7 @@ def _apply(
     for account_id, change in transfer_kernel.changes((row.draft for row in batch.new), facts).items():
         needed[account_id] = needed.get(account_id, 0) - change
     with floor_guard(locked, needed):
-        write(*_rows(new, amounts, rows, transfer_ids, children), now=now)
+        _rows(new, amounts, rows, transfer_ids, children).write(now=now)
         transfers.write(batch, now=now)
         _check_cover([_transfer_id(change, transfer_ids) for change in new])
     return [children.get(change.key) for change in changes], [batch.ids[draft.key] for draft in drafts]
@@ -172,15 +166,16 @@ def _tell_steps(
     seen: dict[str, HoldChange] = {}
     for change in changes:
         step = earlier.get(change.key)
-        if step is not None:
-            transfer_id = _transfer_id(change, transfer_ids)
+        if step is None:
+            first = seen.setdefault(change.key, change)
+            same = first is change or first == change
+        else:
             same = (
-                (step.hold_id, step.action, step.transfer_id) == (change.hold_id, change.action, transfer_id)
+                (step.hold_id, step.action) == (change.hold_id, change.action)
+                and step.transfer_id == _transfer_id(change, transfer_ids)
                 and change.amount_micros in {None, step.amount_micros}
                 and change.child_id in {None, step.child_id}
             )
-        else:
-            same = seen.setdefault(change.key, change) == change
         if not same:
             raise KeyConflict("This key was used before with another change.", key=change.key)
     for change in seen.values():
@@ -195,18 +190,17 @@ def _rows(
     holds: Mapping[UUID, selectors.HoldRow],
     transfer_ids: Mapping[str, UUID],
     children: Mapping[str, UUID],
-) -> tuple[list[NewHold], list[EventRow]]:
+) -> Rows:
     """The rows of these changes: one event each, and for a split also the child and its placing."""
-    made: list[NewHold] = []
-    events: list[EventRow] = []
+    rows = Rows()
     for change, amount in zip(changes, amounts, strict=True):
-        child = children.get(change.key)
-        transfer_id = _transfer_id(change, transfer_ids)
-        events.append(EventRow(change.hold_id, change.action, amount, transfer_id, child, change.key))
-        if child is not None:
-            parent = holds[change.hold_id]
-            made.append(
-                NewHold(child, parent.account_id, parent.currency, change.hold_id, amount, change.child_expires_at)
+        if change.action == "split":
+            parent, child = holds[change.hold_id], children[change.key]
+            rows.step(change.hold_id, "split", amount, change.key, child_id=child)
+            rows.place(
+                child, parent.account_id, parent.currency, amount, change.child_expires_at, parent_id=change.hold_id
             )
-            events.append(EventRow(child, "place", amount, None, None, ""))
-    return made, events
+        else:
+            transfer_id = _transfer_id(change, transfer_ids)
+            rows.step(change.hold_id, change.action, amount, change.key, transfer_id=transfer_id)
+    return rows
