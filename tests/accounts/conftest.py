@@ -70,21 +70,34 @@ def house(db: None) -> House:
 
 
 @pytest.fixture
-def committed_house(django_db_setup: None, django_db_blocker: Any) -> Iterator[House]:
-    """Rows that other connections see; removed afterwards, past the triggers that guard them, as the owner can."""
-    from django.db import connection
+def committed_house(db: None) -> Iterator[House]:
+    """Rows that other connections see, made and removed by one; the test's own transaction only reads.
 
+    `db` is what has pytest-django make the test database; without it this would be the site's own.
+    """
     from accounts.selectors import clock
 
-    with django_db_blocker.unblock():
-        try:
-            yield House(clock.now())
-        finally:
-            with connection.cursor() as cursor:
-                cursor.execute("SET session_replication_role = replica")
-                for name in ("auditevent", "idempotencyrow", "outboxrow", "apikey", "member", "user", "organisation"):
-                    cursor.execute(f"DELETE FROM accounts_{name}")
-            connection.close()
+    yield committed(lambda: House(clock.now()))
+    committed(_remove_everything)
+
+
+def _remove_everything() -> None:
+    """Past the triggers that guard the rows, as the owner can."""
+    from django.db import connection
+
+    assert str(connection.settings_dict["NAME"]).startswith("test_")
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        for name in ("auditevent", "idempotencyrow", "outboxrow", "apikey", "member", "user", "organisation"):
+            cursor.execute(f"DELETE FROM accounts_{name}")
+
+
+def committed(step: Callable[[], Any]) -> Any:
+    """Do a step outside of the test's transaction."""
+    (result,) = together([step])
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 def together(steps: list[Callable[[], Any]]) -> list[Any]:

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from accounts.models import OutboxRow
 from accounts.services import outbox
-from tests.accounts.conftest import House, together
+from tests.accounts.conftest import House, committed, together
 
 sent: list[int] = []
 _gate = threading.Event()
@@ -83,7 +83,7 @@ class TestRelay:
 
 class TestRaces:
     def test_two_workers_take_different_messages(self, committed_house: House) -> None:
-        fill(committed_house, "good.news", 60)
+        committed(lambda: fill(committed_house, "good.news", 60))
         _gate.clear()  # both have claimed before either sends
         threading.Timer(0.5, _gate.set).start()
 
@@ -94,7 +94,7 @@ class TestRaces:
         assert OutboxRow.objects.exclude(state="sent").count() == 0
 
     def test_many_workers_send_nothing_twice(self, committed_house: House) -> None:
-        fill(committed_house, "good.news", 100)
+        committed(lambda: fill(committed_house, "good.news", 100))
 
         counts = together([lambda: sum(outbox.relay(now=committed_house.now, limit=7) for _ in range(10))] * 6)
 
