@@ -10,10 +10,6 @@ urlpatterns = [
     path("usage/", views.Usage.as_view(), name="usage"),
     path("billing/invoices/", views.Invoices.as_view(), name="invoices"),
     path("billing/invoices/<str:public_id>/", views.InvoicePage.as_view(), name="invoice"),
-    path(
-        "billing/invoices/<str:public_id>/pdf", views.InvoiceFile.as_view(), {"kind": "pdf"}, name="invoice_pdf"
-    ),
-    path(
-        "billing/invoices/<str:public_id>/csv", views.InvoiceFile.as_view(), {"kind": "csv"}, name="invoice_csv"
-    ),
+    path("billing/invoices/<str:public_id>/pdf", views.InvoiceFile.as_view(), {"kind": "pdf"}, name="invoice_pdf"),
+    path("billing/invoices/<str:public_id>/csv", views.InvoiceFile.as_view(), {"kind": "csv"}, name="invoice_csv"),
 ]

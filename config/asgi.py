@@ -19,12 +19,12 @@ from a2wsgi import WSGIMiddleware
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
-from dispatch.asgi import application as gateway
 from django.conf import settings
-from market.consumers import websocket_urlpatterns
 from servestatic import ServeStaticASGI
 
 from config.native import guarded
+from dispatch.asgi import application as gateway
+from market.consumers import websocket_urlpatterns
 from metering_ingest.asgi import application as metering
 
 Scope = dict[str, Any]

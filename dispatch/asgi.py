@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 import msgspec
 import structlog
-from accounts.authentication import actor_from_headers
 from django.db import InterfaceError, OperationalError, close_old_connections
 
+from accounts.authentication import actor_from_headers
 from accounts.kernel.actor import Actor
 from accounts.kernel.errors import DomainError
 from accounts.selectors import clock

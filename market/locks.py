@@ -67,4 +67,4 @@ def reservation(reservation_id: UUID) -> Reservation | None:
 def _advisory(function: str, subject: UUID) -> None:
     with connection.cursor() as cursor:
         # Random bits of a UUIDv7; two subjects that share them only wait for each other.
-        cursor.execute(f"SELECT {function}(%s)", [int.from_bytes(subject.bytes[8:], signed=True)])  # noqa: S608
+        cursor.execute(f"SELECT {function}(%s)", [int.from_bytes(subject.bytes[8:], signed=True)])

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
+from django.db import OperationalError, close_old_connections
+
 from accounts.authentication import actor_from_headers
 from accounts.http.problems import problem_bytes
 from accounts.kernel.actor import Actor
 from accounts.selectors import clock
-from django.db import OperationalError, close_old_connections
-
 from metering_ingest import services
 from metering_ingest.kernel.events import MalformedEvent, UnsupportedContentType
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from accounts.kernel.actor import Actor
 from django.db import connection
 
+from accounts.kernel.actor import Actor
 from metering_ingest.models import Conflict, Meter, Quarantined
 
 _Row = TypeVar("_Row")

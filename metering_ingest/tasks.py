@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from accounts.selectors import clock
 from celery import shared_task
 
+from accounts.selectors import clock
 from metering_ingest import enqueue, services
 
 

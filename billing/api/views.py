@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -15,10 +17,10 @@ from accounts.selectors import clock
 from billing import selectors, services
 from billing.api import serializers as shapes
 from billing.documents.figures import from_dict
-from billing.web import figures
-from billing.web.views import USAGE_DAYS, file_response
+from billing.http import USAGE_DAYS, file_response
+from billing.kernel.decimals import plain_yuan
 from ledger import selectors as ledger
-
+from market import selectors as market
 
 _COUNTS = (
     "bought_st", "metered_micro_st", "billed_micro_st", "requests", "input_tokens", "cached_tokens", "output_tokens",
@@ -35,7 +37,7 @@ class Balance(ApiView):
         """Posted, held and available."""
         wallet = ledger.wallet(request.actor.organisation_id, "CNY")
         amounts = {"posted": wallet.posted_micros, "held": wallet.held_micros, "available": wallet.available_micros}
-        return Response({"currency": "CNY", **{name: figures.yuan(micros) for name, micros in amounts.items()}})
+        return Response({"currency": "CNY", **{name: plain_yuan(micros) for name, micros in amounts.items()}})
 
 
 class Usage(ApiView):
@@ -46,7 +48,7 @@ class Usage(ApiView):
     @extend_schema(responses=shapes.UsagePageSerializer, operation_id="usage")
     def get(self, request: Request) -> Response:
         """The last 30 days, newest window first."""
-        found = figures.usage(request.actor, now=clock.now(), days=USAGE_DAYS)
+        since = clock.now() - timedelta(days=USAGE_DAYS)
         rows = [
             {
                 "product": ids.encode("prd", row["product"].product_id),
@@ -54,10 +56,10 @@ class Usage(ApiView):
                 "grade": row["product"].grade,
                 "window_start": row["product"].window_start,
                 "window_end": row["product"].window_end,
-                "billed": figures.yuan(row["billed_micros"]),
+                "billed": plain_yuan(row["billed_micros"]),
                 **{name: str(row[name]) for name in _COUNTS},
             }
-            for row in found["rows"]
+            for row in selectors.usage_rows(market.allocations(request.actor, since=since))
         ]
         return Response(shapes.UsagePageSerializer({"data": rows, "next": None}).data)
 

@@ -17,3 +17,8 @@ def grouped(decimal: str) -> str:
     sign, digits = ("-", decimal[1:]) if decimal.startswith("-") else ("", decimal)
     whole, point, places = digits.partition(".")
     return f"{sign}{int(whole):,}{point}{places}"
+
+
+def plain_yuan(micros: int) -> str:
+    """Micro-yuan as a plain decimal with all six places."""
+    return plain(micros, 6, at_least=6)

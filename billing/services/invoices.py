@@ -68,7 +68,8 @@ def invoice_to_date(*, actor: Actor, now: datetime) -> UUID:
 def invoice_ended_periods(*, now: datetime) -> int:
     """Finalise every ended period whose grace is over; gives how many invoices that made."""
     made = 0
-    for organisation_id, first_waiting in selectors.buyers_waiting():
+    for organisation_id, earliest in selectors.buyers_waiting():
+        first_waiting = earliest
         profile = BillingProfile.objects.filter(organisation_id=organisation_id).first() or BillingProfile()
         kind = PeriodKind(profile.period)
         while first_waiting is not None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.utils.translation import gettext as _
 
@@ -14,14 +12,13 @@ from accounts.kernel import ids
 from accounts.kernel.actor import Actor
 from billing import selectors
 from billing.documents.figures import from_dict
+from billing.kernel.decimals import plain_yuan
 from billing.kernel.periods import market_date
+from billing.kernel.rounding import EXACT_PER_MICRO
 from billing.models import Invoice
 from ledger import selectors as ledger
 from market import selectors as market
-from market.selectors import AllocationView
 from metering_ingest import selectors as metering
-
-EXACT_PER_MICRO = 10**12  # exact amounts (10^-18 yuan) in a micro-yuan
 
 
 def home(actor: Actor, *, now: datetime) -> dict[str, Any]:
@@ -51,7 +48,7 @@ def usage(actor: Actor, *, now: datetime, days: int) -> dict[str, Any]:
     """Products with what was bought, metered and billed of each, and the newest records."""
     allocations = market.allocations(actor, since=now - timedelta(days=days))
     by_id = {allocation.id: allocation for allocation in allocations}
-    rows = usage_rows(allocations)
+    rows = selectors.usage_rows(allocations)
     records = metering.records_of(list(by_id), limit=50)
     spent = selectors.spent_by_day(actor.organisation_id, since=market_date(now - timedelta(days=days)))
     return {
@@ -59,9 +56,11 @@ def usage(actor: Actor, *, now: datetime, days: int) -> dict[str, Any]:
         "records": [{"record": record, "allocation": by_id[record.allocation_id]} for record in records],
         "chart": _spend_chart(spent),
         "chart_headers": [_("Day"), _("Model line"), _("Amount, CN¥")],
-        "chart_rows": [[day.delivery_date.isoformat(), day.line, yuan(day.exact // EXACT_PER_MICRO)] for day in spent],
+        "chart_rows": [
+            [day.delivery_date.isoformat(), day.line, plain_yuan(day.exact // EXACT_PER_MICRO)] for day in spent
+        ],
         "chart_summary": _("Spent in the days shown: CN¥{amount}.").format(
-            amount=yuan(sum(day.exact for day in spent) // EXACT_PER_MICRO)
+            amount=plain_yuan(sum(day.exact for day in spent) // EXACT_PER_MICRO)
         ),
         "total_metered": sum(row["metered_micro_st"] for row in rows),
         "total_billed": sum(row["billed_micro_st"] for row in rows),
@@ -69,37 +68,6 @@ def usage(actor: Actor, *, now: datetime, days: int) -> dict[str, Any]:
         "total_requests": sum(row["requests"] for row in rows),
         "is_provider": actor.is_provider and not actor.is_buyer,
     }
-
-
-def usage_rows(allocations: Sequence[AllocationView]) -> list[dict[str, Any]]:
-    """One row a product, newest window first: sums over its allocations, counted by the gateway and rated by billing."""
-    rows: dict[UUID, dict[str, Any]] = {}
-    for one in allocations:
-        row = rows.setdefault(one.product_id, {"product": one, **dict.fromkeys(_SUMS, 0)})
-        row["bought_st"] += one.quantity_st
-        row["cost_exact"] += one.quantity_st * one.price_micros
-    product_of = {one.id: one.product_id for one in allocations}
-    for bucket in metering.buckets_of(list(product_of)):
-        row = rows[product_of[bucket.allocation_id]]
-        row["metered_micro_st"] += bucket.micro_st
-        row["requests"] += bucket.records
-        row["input_tokens"] += bucket.prompt_tokens - bucket.cached_tokens
-        row["cached_tokens"] += bucket.cached_tokens
-        row["output_tokens"] += bucket.completion_tokens
-    for allocation_id, (micro_st, exact) in selectors.rated_by_allocation(list(product_of)).items():
-        row = rows[product_of[allocation_id]]
-        row["billed_micro_st"] += micro_st
-        row["billed_exact"] += exact
-    for row in rows.values():
-        row["average_micros"] = row["cost_exact"] // row["bought_st"]
-        row["billed_micros"] = row["billed_exact"] // EXACT_PER_MICRO
-    return sorted(rows.values(), key=lambda row: (row["product"].window_start, row["product"].line), reverse=True)
-
-
-_SUMS = (
-    "bought_st", "cost_exact", "metered_micro_st", "billed_micro_st", "billed_exact", "requests", "input_tokens",
-    "cached_tokens", "output_tokens",
-)  # fmt: skip
 
 
 def _spend_chart(spent: list[selectors.SpentDay]) -> dict[str, Any]:
@@ -111,19 +79,14 @@ def _spend_chart(spent: list[selectors.SpentDay]) -> dict[str, Any]:
     series = [
         {
             "name": line,
-            "values": [yuan(amounts[label]) for label in labels],
-            "texts": [yuan(amounts[label]) for label in labels],
+            "values": [plain_yuan(amounts[label]) for label in labels],
+            "texts": [plain_yuan(amounts[label]) for label in labels],
             "type": "bar",
             "color": f"c{position % 7 + 1}",
         }
         for position, (line, amounts) in enumerate(sorted(by_line.items()))
     ]
     return {"y": "CN¥", "labels": [label.isoformat() for label in labels], "series": series}
-
-
-def yuan(micros: int) -> str:
-    """Micro-yuan as a plain decimal with all six places."""
-    return f"{micros // 10**6}.{micros % 10**6:06d}"
 
 
 def invoice_row(row: Invoice) -> dict[str, Any]:
@@ -154,7 +117,11 @@ def invoice(row: Invoice) -> dict[str, Any]:
             {
                 "line": line,
                 "parts": [
-                    {"part": part, "allocation": ids.encode("alc", part.allocation_id), "micros": part.exact // EXACT_PER_MICRO}
+                    {
+                        "part": part,
+                        "allocation": ids.encode("alc", part.allocation_id),
+                        "micros": part.exact // EXACT_PER_MICRO,
+                    }
                     for part in parts[line.number]
                 ],
             }

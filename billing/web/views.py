@@ -14,9 +14,9 @@ from accounts.http.web import ActorPage, not_found_page
 from accounts.kernel import ids
 from accounts.selectors import clock
 from billing import selectors, services
+from billing.http import USAGE_DAYS, file_response
+from billing.kernel.rounding import EXACT_PER_MICRO
 from billing.web import figures
-
-USAGE_DAYS = 30
 
 
 class Home(ActorPage):
@@ -48,7 +48,7 @@ class Invoices(ActorPage):
         context: dict[str, Any] = {
             "invoices": [figures.invoice_row(row) for row in selectors.invoices(self.actor)[:200]],
             "waiting": waiting,
-            "waiting_micros": waiting.exact // figures.EXACT_PER_MICRO,
+            "waiting_micros": waiting.exact // EXACT_PER_MICRO,
             "may_issue": self.actor.can("billing:write"),
         }
         return render(request, "billing/invoices.html", context)
@@ -97,11 +97,3 @@ class InvoiceFile(ActorPage):
         except (ids.BadId, selectors.NoSuchInvoice):
             return not_found_page(request)
         return file_response(document)
-
-
-def file_response(document: services.Document) -> HttpResponse:
-    """A document as a download; its name is made of our own number only."""
-    response = HttpResponse(document.content, content_type=document.media_type)
-    response["Content-Disposition"] = f'attachment; filename="{document.name}"'
-    response["X-Content-SHA256"] = document.sha256
-    return response

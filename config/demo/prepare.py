@@ -23,10 +23,16 @@ from providers import services as providers
 YUAN = 10**6
 _DEPOSIT = 20_000 * YUAN
 _LINES = (
-    seeding.LineSpec("llama-3-8b", "Meta", "Llama 3 8B", {"realtime": 3_600_000, "interactive": 3_000_000, "batch": 2_400_000}),
-    seeding.LineSpec("qwen2.5-7b", "Alibaba", "Qwen2.5 7B", {"realtime": 3_400_000, "interactive": 2_800_000, "batch": 2_200_000}),
-    seeding.LineSpec("qwen3-32b", "Alibaba", "Qwen3 32B", {"realtime": 4_200_000, "interactive": 3_600_000, "batch": 2_800_000}),
-)  # fmt: skip
+    seeding.LineSpec(
+        "llama-3-8b", "Meta", "Llama 3 8B", {"realtime": 3_600_000, "interactive": 3_000_000, "batch": 2_400_000}
+    ),
+    seeding.LineSpec(
+        "qwen2.5-7b", "Alibaba", "Qwen2.5 7B", {"realtime": 3_400_000, "interactive": 2_800_000, "batch": 2_200_000}
+    ),
+    seeding.LineSpec(
+        "qwen3-32b", "Alibaba", "Qwen3 32B", {"realtime": 4_200_000, "interactive": 3_600_000, "batch": 2_800_000}
+    ),
+)
 # Offers: (grade, discount in bps, floor in micro-yuan per million ST, share of the pool in bps).
 _PROVIDERS: tuple[tuple[str, dict[str, str], int, tuple[tuple[Any, ...], ...]], ...] = (
     (
@@ -34,10 +40,30 @@ _PROVIDERS: tuple[tuple[str, dict[str, str], int, tuple[tuple[Any, ...], ...]], 
         {"legal_name": "云岭智算科技有限公司", "tax_number": "91530100MA6EXAMPL1", "language": "zh-hans"},
         0,
         (
-            ("Kunming A", "moore-threads", "MTT S4000", 64, "cn-southwest", "llama-3-8b", 6_000,
-             [("interactive", 6_000, 1_200_000, 4_000), ("interactive", 4_500, 1_650_000, 3_000), ("batch", 6_000, 900_000, 3_000)]),
-            ("Kunming B", "cambricon", "MLU590", 16, "cn-southwest", "qwen2.5-7b", 4_000,
-             [("interactive", 5_500, 1_200_000, 6_000), ("batch", 6_000, 800_000, 4_000)]),
+            (
+                "Kunming A",
+                "moore-threads",
+                "MTT S4000",
+                64,
+                "cn-southwest",
+                "llama-3-8b",
+                6_000,
+                [
+                    ("interactive", 6_000, 1_200_000, 4_000),
+                    ("interactive", 4_500, 1_650_000, 3_000),
+                    ("batch", 6_000, 900_000, 3_000),
+                ],
+            ),
+            (
+                "Kunming B",
+                "cambricon",
+                "MLU590",
+                16,
+                "cn-southwest",
+                "qwen2.5-7b",
+                4_000,
+                [("interactive", 5_500, 1_200_000, 6_000), ("batch", 6_000, 800_000, 4_000)],
+            ),
         ),
     ),
     (
@@ -45,18 +71,47 @@ _PROVIDERS: tuple[tuple[str, dict[str, str], int, tuple[tuple[Any, ...], ...]], 
         {"legal_name": "北方机房数据有限公司", "tax_number": "91110105MA0EXAMPL2", "language": "zh-hans"},
         1,
         (
-            ("Ulanqab 1", "huawei", "Ascend 910B", 32, "cn-north", "llama-3-8b", 5_000,
-             [("interactive", 5_000, 1_450_000, 5_000), ("interactive", 3_000, 2_000_000, 2_000), ("realtime", 3_500, 2_100_000, 3_000)]),
-            ("Ulanqab 2", "nvidia", "A100 80GB SXM", 16, "cn-north", "qwen3-32b", 3_000,
-             [("interactive", 4_000, 1_900_000, 6_000), ("batch", 6_000, 1_000_000, 4_000)]),
+            (
+                "Ulanqab 1",
+                "huawei",
+                "Ascend 910B",
+                32,
+                "cn-north",
+                "llama-3-8b",
+                5_000,
+                [
+                    ("interactive", 5_000, 1_450_000, 5_000),
+                    ("interactive", 3_000, 2_000_000, 2_000),
+                    ("realtime", 3_500, 2_100_000, 3_000),
+                ],
+            ),
+            (
+                "Ulanqab 2",
+                "nvidia",
+                "A100 80GB SXM",
+                16,
+                "cn-north",
+                "qwen3-32b",
+                3_000,
+                [("interactive", 4_000, 1_900_000, 6_000), ("batch", 6_000, 1_000_000, 4_000)],
+            ),
         ),
     ),
-)  # fmt: skip
+)
 _BUYERS: tuple[tuple[str, dict[str, str]], ...] = (
-    ("Lantern Search", {"legal_name": "灯塔搜索（上海）有限公司", "tax_number": "91310115MA1EXAMPL3", "address": "上海市浦东新区示例路 1 号", "bank_name": "示例银行上海分行", "bank_account": "0000 0000 0000 0001"}),
+    (
+        "Lantern Search",
+        {
+            "legal_name": "灯塔搜索（上海）有限公司",
+            "tax_number": "91310115MA1EXAMPL3",
+            "address": "上海市浦东新区示例路 1 号",
+            "bank_name": "示例银行上海分行",
+            "bank_account": "0000 0000 0000 0001",
+        },
+    ),
     ("Harbour Assist", {"legal_name": "海港助手科技有限公司", "tax_number": "91350200MA2EXAMPL4"}),
     ("Pine Labs", {"legal_name": "青松实验室有限公司", "tax_number": "91330100MA2EXAMPL5"}),
-)  # fmt: skip
+)
 _OPERATOR = {
     "legal_name": "词元现货平台（示例）有限公司",
     "tax_number": "91310000MA1EXAMPL0",
@@ -135,7 +190,8 @@ def _seed(engine_port: int, now: datetime) -> dict[str, Any]:
     }
     scopes = ["market:read", "orders:read", "orders:write", "inference", "usage:read", "billing:read", "billing:write"]
     keys = {
-        name: accounts.keys.create(actor=actor, name="demo", scopes=scopes, now=now).secret for name, actor in buyers.items()
+        name: accounts.keys.create(actor=actor, name="demo", scopes=scopes, now=now).secret
+        for name, actor in buyers.items()
     }
     return {
         "engines": engines,

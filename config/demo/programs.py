@@ -18,10 +18,25 @@ def programs(options: argparse.Namespace, about: dict[str, Any]) -> list[Program
     listed = [
         Program(
             "web",
-            [python, "-m", "uvicorn", "config.asgi:application", "--host", options.host, "--port", str(options.port),
-             "--log-level", "warning", "--no-access-log", "--ws-max-size", "65536"],
+            [
+                python,
+                "-m",
+                "uvicorn",
+                "config.asgi:application",
+                "--host",
+                options.host,
+                "--port",
+                str(options.port),
+                "--log-level",
+                "warning",
+                "--no-access-log",
+                "--ws-max-size",
+                "65536",
+            ],
         ),
-        Program("worker-clear", [*celery, "worker", "-Q", "clear,outbox", "-c", "1", "-n", "clear@demo", "-l", "warning"]),
+        Program(
+            "worker-clear", [*celery, "worker", "-Q", "clear,outbox", "-c", "1", "-n", "clear@demo", "-l", "warning"]
+        ),
         Program(
             "worker-rest", [*celery, "worker", "-Q", "settle,bill,bulk", "-c", "1", "-n", "rest@demo", "-l", "warning"]
         ),
@@ -29,13 +44,23 @@ def programs(options: argparse.Namespace, about: dict[str, Any]) -> list[Program
         *(
             Program(
                 f"engine-{engine['name']}",
-                [python, "-m", "tests.fakes.engine", "--port", str(engine["port"]), "--rate", str(engine["rate"]),
-                 "--name", engine["name"], *[part for model in engine["models"] for part in ("--model", model)]],
+                [
+                    python,
+                    "-m",
+                    "tests.fakes.engine",
+                    "--port",
+                    str(engine["port"]),
+                    "--rate",
+                    str(engine["rate"]),
+                    "--name",
+                    engine["name"],
+                    *[part for model in engine["models"] for part in ("--model", model)],
+                ],
                 {"ENGINE_KEY": engine["key"]},
             )
             for engine in about["engines"]
         ),
-    ]  # fmt: skip
+    ]
     if not options.no_traders:
         address = f"http://127.0.0.1:{options.port}"
         listed.append(Program("traders", [python, "-m", "config.demo.traders", "--address", address]))

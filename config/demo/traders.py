@@ -22,7 +22,7 @@ from config.settings.addresses import BASE_DIR, state_dir
 from token_standard.traces import read_trace
 
 _TRACE = BASE_DIR / "tests" / "data" / "tokens" / "AzureLLMInferenceTrace_conv.csv.gz"
-_WORDS = ["price", "token", "market", "hour", "model", "offer", "grade", "meter", "window", "buyer", "count", "round", "clear", "fair", "open"]
+_WORDS = ("price", "token", "market", "hour", "model", "offer", "grade", "meter", "window", "buyer", "round", "fair")
 
 
 @dataclass(frozen=True)

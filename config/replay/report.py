@@ -27,7 +27,8 @@ def print_report(outcome: Outcome, *, trace: Path, write: Callable[[str], object
     write("")
     write(f"{'buyer':<18} {'invoice':<12} {'ST':>20} {'total CNY':>12} {'from wallet':>18}")
     for name, number, micro_st, total_fen, settled in outcome.buyers:
-        write(f"{name:<18} {number:<12} {_decimal(micro_st, 6):>20} {_decimal(total_fen, 2):>12} {_decimal(settled, 6):>18}")
+        amounts = f"{_decimal(micro_st, 6):>20} {_decimal(total_fen, 2):>12} {_decimal(settled, 6):>18}"
+        write(f"{name:<18} {number:<12} {amounts}")
     write("")
     write(f"{'provider':<18} {'gross CNY':>16} {'fee':>14} {'tax':>14} {'payable':>16}")
     for name, *amounts in outcome.providers:

@@ -125,7 +125,13 @@ def replay(rows: Sequence[TraceRow], *, cache: bool, out: Path) -> Outcome:
         for provider in world.providers:
             earned = billing_reads.earned(provider.organisation_id)
             outcome.providers.append(
-                (provider.organisation_name, earned.gross_micros, earned.fee_micros, earned.tax_micros, earned.payable_micros)
+                (
+                    provider.organisation_name,
+                    earned.gross_micros,
+                    earned.fee_micros,
+                    earned.tax_micros,
+                    earned.payable_micros,
+                )
             )
     return outcome
 
@@ -199,7 +205,11 @@ def _buy(world: World, start: datetime, need: Sequence[int], outcome: Outcome) -
         quote = market_reads.quote(product, now=now)
         top = quote.collar.high if quote.collar else _LISTED[GRADE]
         for position, buyer in enumerate(world.buyers):
-            lots = -(-left[position] // (LOT * (ROUNDS_A_WINDOW - step))) if step < ROUNDS_A_WINDOW else left[position] // LOT
+            lots = (
+                -(-left[position] // (LOT * (ROUNDS_A_WINDOW - step)))
+                if step < ROUNDS_A_WINDOW
+                else left[position] // LOT
+            )
             if lots:
                 limit = top if step >= ROUNDS_A_WINDOW - 1 else top - 10_000 * dice.randrange(top // 50_000)
                 _bid(buyer, start, lots * LOT, limit, now=now)
@@ -250,7 +260,8 @@ def _deliver(world: World, start: datetime, requests: Sequence[Request], outcome
             now=now,
         )
         events = [
-            _event(request, parts[0].allocation_id, card(LINE).digest) for request, parts in zip(batch, drawn, strict=True)
+            _event(request, parts[0].allocation_id, card(LINE).digest)
+            for request, parts in zip(batch, drawn, strict=True)
         ]
         result = metering.ingest(msgspec.json.encode(events), content_type=BATCH, sender=world.operator, now=now)
         assert result.accepted == len(batch), result
@@ -288,7 +299,9 @@ def _invoice(world: World, now: datetime, out: Path, outcome: Outcome) -> None:
         lines = list(billing_reads.lines_of(row))
         micro_st = sum(line.micro_st for line in lines)
         outcome.invoiced_micro_st += micro_st
-        outcome.buyers.append((buyer.organisation_name, row.figures["number"], micro_st, row.total_fen, row.settled_micros))
+        outcome.buyers.append(
+            (buyer.organisation_name, row.figures["number"], micro_st, row.total_fen, row.settled_micros)
+        )
         for kind, language in (("pdf", "zh"), ("pdf", "en"), ("csv", "en")):
             document = billing.invoice_file(invoice_id, kind=kind, language=language, actor=buyer, now=now)
             path = out / document.name

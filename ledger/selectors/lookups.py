@@ -44,7 +44,7 @@ def account_id(organisation_id: UUID | None, kind: str, currency: str) -> UUID |
     """The account of an organisation (None: the platform's), where it was opened."""
     owner, values = ("= %s", [organisation_id]) if organisation_id else ("IS NULL", [])
     rows = _rows(
-        f"SELECT id FROM ledger_account WHERE organisation_id {owner} AND kind = %s AND currency = %s",  # noqa: S608
+        f"SELECT id FROM ledger_account WHERE organisation_id {owner} AND kind = %s AND currency = %s",
         [*values, kind, currency],
     )
     return rows[0][0] if rows else None

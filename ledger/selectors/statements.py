@@ -66,7 +66,7 @@ def statement(account_id: UUID, start: datetime, end: datetime) -> Statement:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT a.currency, coalesce((SELECT sum({_GROWTH}) FROM ledger_entry e "  # noqa: S608
+            f"SELECT a.currency, coalesce((SELECT sum({_GROWTH}) FROM ledger_entry e "
             "JOIN ledger_transfer t ON t.id = e.transfer_id "
             "WHERE e.account_id = a.id AND t.created_at < %s), 0)::bigint FROM ledger_account a WHERE a.id = %s",
             [start, account_id],
@@ -91,7 +91,7 @@ def _movements(
     where = "".join(f" AND {sql}" for sql, _ in bounds)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT e.id, t.id, t.key, t.kind, t.reason, t.created_at, e.direction, e.amount_micros, "  # noqa: S608
+            "SELECT e.id, t.id, t.key, t.kind, t.reason, t.created_at, e.direction, e.amount_micros, "
             f"{_GROWTH}, ARRAY(SELECT DISTINCT b.kind FROM ledger_entry o JOIN ledger_account b ON b.id = o.account_id "
             "WHERE o.transfer_id = e.transfer_id AND o.direction <> e.direction ORDER BY b.kind) "
             "FROM ledger_account a JOIN ledger_entry e ON e.account_id = a.id "

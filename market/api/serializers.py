@@ -44,7 +44,9 @@ class OrderInSerializer(StrictSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """One expiry at most."""
         if "expires_at" in attrs and "expires_in_seconds" in attrs:
-            raise serializers.ValidationError({"expires_in_seconds": ["Give expires_at or expires_in_seconds, not both."]})
+            raise serializers.ValidationError(
+                {"expires_in_seconds": ["Give expires_at or expires_in_seconds, not both."]}
+            )
         return attrs
 
 
@@ -64,9 +66,7 @@ class OrderSerializer(serializers.Serializer):
     average_price_per_million = serializers.CharField(allow_null=True)
     paid = serializers.CharField()
     held = serializers.CharField()
-    status = serializers.ChoiceField(
-        choices=["open", "partially_filled", "filled", "cancelled", "expired", "refused"]
-    )
+    status = serializers.ChoiceField(choices=["open", "partially_filled", "filled", "cancelled", "expired", "refused"])
     time_in_force = serializers.CharField()
     expires_at = serializers.DateTimeField()
     client_order_id = serializers.CharField(allow_null=True)

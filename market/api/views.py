@@ -178,9 +178,7 @@ class OrderPreview(ApiView):
 
     required_scopes = {"POST": "orders:read"}
 
-    @extend_schema(
-        request=shapes.OrderInSerializer, responses=shapes.PreviewSerializer, operation_id="orders_preview"
-    )
+    @extend_schema(request=shapes.OrderInSerializer, responses=shapes.PreviewSerializer, operation_id="orders_preview")
     def post(self, request: Request) -> Response:
         """What it would cost and do if the round closed now; nothing is written."""
         now = clock.now()
@@ -230,9 +228,7 @@ class Allocations(ApiView):
 
     required_scopes = {"GET": "orders:read"}
 
-    @extend_schema(
-        parameters=[_CURSOR, _LIMIT], responses=shapes.AllocationPageSerializer, operation_id="allocations"
-    )
+    @extend_schema(parameters=[_CURSOR, _LIMIT], responses=shapes.AllocationPageSerializer, operation_id="allocations")
     def get(self, request: Request) -> Response:
         """Newest first."""
         return _page(

@@ -82,9 +82,7 @@ class Standing:
     deployment: bytes
 
 
-def left_out_deployments(
-    standing: Sequence[Standing], *, pinned: dict[bytes, bytes], seed: bytes
-) -> list[Standing]:
+def left_out_deployments(standing: Sequence[Standing], *, pinned: dict[bytes, bytes], seed: bytes) -> list[Standing]:
     """Deployments that sit this round out, because another one has the same chips in the same window.
 
     `group` tells chips and window together. The first sale pins a group to its deployment (`pinned`); until then

@@ -25,7 +25,13 @@ def leaves(
 ) -> list[bytes]:
     """One hash an order, in the order of the rows; the salt comes from the seed, so that nobody can guess a leaf."""
     rows = np.zeros(len(side), dtype=_ROW)
-    for name, column in (("order", order), ("side", side), ("limit", limit), ("quantity", quantity), ("cohort", cohort)):
+    for name, column in (
+        ("order", order),
+        ("side", side),
+        ("limit", limit),
+        ("quantity", quantity),
+        ("cohort", cohort),
+    ):
         rows[name] = column
     salt = _LEAF + hashlib.sha256(b"salt" + seed).digest()
     raw, size = rows.tobytes(), _ROW.itemsize

@@ -46,6 +46,4 @@ def st_per_token(card_name: str, card_format: str, context: int) -> StPerToken:
 def token_prices(price_micros: int, *, card_name: str, card_format: str, context: int) -> TokenPrices:
     """The model's own prices at `price_micros` micro-yuan per million ST."""
     st = st_per_token(card_name, card_format, context)
-    return TokenPrices(
-        context, *(round(price_micros * one) for one in (st.input, st.cached, st.output))
-    )
+    return TokenPrices(context, *(round(price_micros * one) for one in (st.input, st.cached, st.output)))

@@ -21,10 +21,12 @@ class Allocation(models.Model):
     round = models.ForeignKey(Round, models.PROTECT, db_constraint=False, db_index=False, related_name="allocations")
     product = models.ForeignKey(Product, models.PROTECT, db_constraint=False, db_index=False, related_name="+")
     cell = models.ForeignKey(Cell, models.PROTECT, db_constraint=False, db_index=False, related_name="+")
-    buyer = models.ForeignKey("accounts.Organisation", models.PROTECT, db_constraint=False, related_name="+",
-                              db_index=False)
-    seller = models.ForeignKey("accounts.Organisation", models.PROTECT, db_constraint=False, related_name="+",
-                               db_index=False)
+    buyer = models.ForeignKey(
+        "accounts.Organisation", models.PROTECT, db_constraint=False, related_name="+", db_index=False
+    )
+    seller = models.ForeignKey(
+        "accounts.Organisation", models.PROTECT, db_constraint=False, related_name="+", db_index=False
+    )
     buy_order = models.ForeignKey(Order, models.PROTECT, db_constraint=False, db_index=False, related_name="bought")
     sell_order = models.ForeignKey(Order, models.PROTECT, db_constraint=False, db_index=False, related_name="sold")
     deployment_id = models.UUIDField()

@@ -70,9 +70,11 @@ class Order(models.Model):
     expires_at = models.DateTimeField()
     client_order_id = models.CharField(max_length=100, null=True)  # noqa: DJ001  (absent is not an empty name)
     hold = models.ForeignKey("ledger.Hold", models.PROTECT, null=True, related_name="+")
-    sequence = models.BigIntegerField(db_default=models.Func(
-        models.Value("market_order_sequence"), function="nextval", output_field=models.BigIntegerField()
-    ))
+    sequence = models.BigIntegerField(
+        db_default=models.Func(
+            models.Value("market_order_sequence"), function="nextval", output_field=models.BigIntegerField()
+        )
+    )
     cohort = models.BigIntegerField()
     placed_by = models.UUIDField(null=True)
     created_at = models.DateTimeField()
@@ -80,7 +82,8 @@ class Order(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organisation", "client_order_id"], name="market_client_order_id_once",
+                fields=["organisation", "client_order_id"],
+                name="market_client_order_id_once",
                 condition=Q(client_order_id__isnull=False),
             ),
             models.CheckConstraint(

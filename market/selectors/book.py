@@ -56,7 +56,9 @@ def depth(product: ProductView, *, now: datetime, count: int = LADDER, organisat
         rows = book.side == side
         own = set(book.limit[rows & mine].tolist()) if mine is not None and len(mine) else set()
         steps = levels(book.limit[rows], book.available[rows], best_high=side == BID)
-        sides.append(([DepthLevel(price, size, price in own) for price, size in steps[:count]], sum(q for _, q in steps)))
+        sides.append(
+            ([DepthLevel(price, size, price in own) for price, size in steps[:count]], sum(q for _, q in steps))
+        )
     (bids, bid_st), (offers, offer_st) = sides
     return Depth(bids, offers, bid_st, offer_st)
 

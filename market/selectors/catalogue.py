@@ -172,7 +172,11 @@ def line_for(slug: str, organisation_id: UUID | None) -> LineView:
 
 
 def products(
-    line: str | None = None, now: datetime | None = None, *, grade: str | None = None, organisation_id: UUID | None = None
+    line: str | None = None,
+    now: datetime | None = None,
+    *,
+    grade: str | None = None,
+    organisation_id: UUID | None = None,
 ) -> list[ProductView]:
     """Products by line, grade and window; with `now`, those that may be traded then."""
     rows = Product.objects.filter(line__in=_visible(organisation_id))

@@ -31,7 +31,9 @@ _OF_BOOK = (
     "b.next_round_only"
 )
 _WHERE = "b.market_id = %s AND b.expires_at > %s AND (%s::uuid[] IS NULL OR b.product_id = ANY(%s::uuid[]))"
-_READ_BIDS = f"COPY (SELECT {_OF_BOOK}, b.hold_id FROM market_book b WHERE b.side = 0 AND {_WHERE}) TO STDOUT (FORMAT binary)"
+_READ_BIDS = (
+    f"COPY (SELECT {_OF_BOOK}, b.hold_id FROM market_book b WHERE b.side = 0 AND {_WHERE}) TO STDOUT (FORMAT binary)"
+)
 _READ_OFFERS = (
     f"COPY (SELECT {_OF_BOOK}, b.cell_id, b.supply_id, s.deployment_id, s.pool_id, s.exclusive_group, "
     "s.rate_st_per_second, s.offered_st, s.sold_st, s.due_micro_st_per_second "

@@ -57,7 +57,7 @@ class RoundPriceView:
     curve: dict[str, Any]
 
 
-def round(number: int, *, market_id: UUID) -> RoundView:  # noqa: A001  (the word of the domain)
+def round(number: int, *, market_id: UUID) -> RoundView:
     """One cleared round by its number.
 
     :raises NotFound: it is not cleared, or was never held.

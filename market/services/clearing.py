@@ -111,9 +111,7 @@ def clear_book(
     )
 
 
-def _taking_part(
-    book: FrozenBook, seed: bytes, standing: Sequence[Standing], pinned: dict[bytes, bytes]
-) -> Mask:
+def _taking_part(book: FrozenBook, seed: bytes, standing: Sequence[Standing], pinned: dict[bytes, bytes]) -> Mask:
     out = self_trades(book.side, book.product, book.owner_codes, book.limit, book.sequence)
     for one in left_out_deployments(standing, pinned=pinned, seed=seed):
         out |= (book.deployment == np.frombuffer(one.deployment, dtype="V16")[0]) & _in_group(book, one)
@@ -137,9 +135,7 @@ def _by_product(book: FrozenBook, taking_part: Mask) -> list[tuple[int, Ints]]:
     return [(int(book.product[part[0]]), part) for part in parts if len(part)]
 
 
-def _engine_book(
-    book: FrozenBook, rows: Ints, product: ProductView, quote: Quote, tie: Sequence[bytes]
-) -> Book:
+def _engine_book(book: FrozenBook, rows: Ints, product: ProductView, quote: Quote, tie: Sequence[bytes]) -> Book:
     return Book(
         side=book.side[rows].astype(np.int8),
         price=book.limit[rows],
@@ -186,9 +182,7 @@ def curve(book: FrozenBook, bids: Ints, offers: Ints) -> dict[str, list[Level]]:
 def _pairs(book: FrozenBook, rows: Ints, fill: Ints, tie: Sequence[bytes]) -> Pairs:
     filled = rows[fill[rows] > 0]
     bids, offers = filled[book.side[filled] == BID], filled[book.side[filled] == OFFER]
-    found = pair(
-        fill[bids], [tie[row] for row in bids.tolist()], fill[offers], [tie[row] for row in offers.tolist()]
-    )
+    found = pair(fill[bids], [tie[row] for row in bids.tolist()], fill[offers], [tie[row] for row in offers.tolist()])
     return Pairs(bids[found.buy], offers[found.sell], found.quantity)
 
 

@@ -102,7 +102,9 @@ def settle(reservation_id: UUID, *, used_micro_st: int, now: datetime) -> tuple[
             ReservationPart.objects.bulk_update(parts, ["used_micro_st"])
             _resolve(reservation, parts, Reservation.State.SETTLED)
     return tuple(
-        Part(part.allocation_id, part.allocation.deployment_id, part.used_micro_st) for part in parts if part.used_micro_st
+        Part(part.allocation_id, part.allocation.deployment_id, part.used_micro_st)
+        for part in parts
+        if part.used_micro_st
     )
 
 
@@ -147,7 +149,9 @@ def draw_many(items: Sequence[DrawItem], *, now: datetime) -> list[list[Part]]:
         drawn: dict[UUID, int] = defaultdict(int)
         answers: list[list[Part]] = []
         for item in items:
-            shares = spread([Share(v.id, left[v.id]) for v in bought[item.organisation_id, item.product_id]], item.micro_st)
+            shares = spread(
+                [Share(v.id, left[v.id]) for v in bought[item.organisation_id, item.product_id]], item.micro_st
+            )
             if shares is None:
                 raise NoAllocation(f"Request {item.request_id[:100]} goes beyond what was bought.")
             for share in shares:
@@ -163,9 +167,7 @@ def _earlier(organisation_id: UUID, request_id: str) -> Reserved | None:
     if reservation is None:
         return None
     parts = reservation.parts.select_related("allocation").order_by("position")
-    return Reserved(
-        reservation.id, tuple(Part(p.allocation_id, p.allocation.deployment_id, p.micro_st) for p in parts)
-    )
+    return Reserved(reservation.id, tuple(Part(p.allocation_id, p.allocation.deployment_id, p.micro_st) for p in parts))
 
 
 def _left(views: Sequence[AllocationView]) -> dict[UUID, int]:

@@ -174,7 +174,11 @@ class _Intake:
             if draft.supply_id is None:
                 continue
             supply = supplies.get(draft.supply_id)
-            if supply is None or supply.organisation_id != draft.organisation_id or supply.cell.product_id != product.id:
+            if (
+                supply is None
+                or supply.organisation_id != draft.organisation_id
+                or supply.cell.product_id != product.id
+            ):
                 raise NoSupply("There is no such capacity for this line, grade and window.")
             promised[supply.id] = promised.get(supply.id, 0) + draft.quantity_st
             if promised[supply.id] > supply.offered_st - supply.sold_st:

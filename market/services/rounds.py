@@ -88,9 +88,7 @@ def _clear(market: Market, now: datetime) -> RoundSummary:
     seed = bytes(market.seed)
     book = selectors.frozen_book(market.id, now=now)
     quotes = selectors.quotes(book.products, now=now)
-    outcome = clear_book(
-        book, quotes, seed=seed, standing=selectors.standing(book), pinned=selectors.pinned(now=now)
-    )
+    outcome = clear_book(book, quotes, seed=seed, standing=selectors.standing(book), pinned=selectors.pinned(now=now))
     _freeze(round_, outcome, now)
     fills = writing.write_fills(outcome, round_)
     allocations = writing.write_allocations(outcome, round_, now=now)

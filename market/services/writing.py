@@ -81,7 +81,9 @@ def write_allocations(outcome: Outcome, round_: Round, *, now: datetime) -> list
     return made
 
 
-def change_holds(outcome: Outcome, allocations: list[UUID], round_: Round, *, grace_seconds: int, now: datetime) -> None:
+def change_holds(
+    outcome: Outcome, allocations: list[UUID], round_: Round, *, grace_seconds: int, now: datetime
+) -> None:
     """Each bid's hold gives p × q to its allocations, and what the price stayed below its limit back.
 
     What is left of bids for this round only is given back too.
@@ -152,7 +154,8 @@ def add_sold(outcome: Outcome, seconds: list[int]) -> None:
     window = np.zeros(len(supplies), dtype=np.int64)
     window[code] = np.array(seconds, dtype=np.int64)[book.product[rows]]
     due = [
-        due_micro_st_per_second(quantity, seconds=left) for quantity, left in zip(sold.tolist(), window.tolist(), strict=True)
+        due_micro_st_per_second(quantity, seconds=left)
+        for quantity, left in zip(sold.tolist(), window.tolist(), strict=True)
     ]
     with connection.cursor() as cursor:
         cursor.execute(

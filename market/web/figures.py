@@ -23,7 +23,9 @@ HISTORY = 60
 def index(organisation_id: UUID | None, *, now: datetime) -> dict[str, Any]:
     """Every line and grade in the current hour."""
     start = selectors.open_windows(now)[0][0]
-    current = [one for one in selectors.products(None, now, organisation_id=organisation_id) if one.window_start == start]
+    current = [
+        one for one in selectors.products(None, now, organisation_id=organisation_id) if one.window_start == start
+    ]
     quotes, tops = selectors.quotes(current, now=now), selectors.tops([one.id for one in current], now=now)
     rows = []
     for line in selectors.lines(organisation_id):
@@ -205,9 +207,7 @@ def order_row(view: OrderView) -> dict[str, Any]:
 
 def order_page(view: OrderView, actor: Actor) -> dict[str, Any]:
     """One order: how it stands, what it bought or sold, and its life so far."""
-    allocations = [
-        {"view": one, "public_id": ids.encode("alc", one.id)} for one in selectors.of_order(view.id, actor)
-    ]
+    allocations = [{"view": one, "public_id": ids.encode("alc", one.id)} for one in selectors.of_order(view.id, actor)]
     return {"order": order_row(view), "allocations": allocations, "life": life_line(view, allocations)}
 
 

@@ -46,7 +46,9 @@ def _price(micros: int | None) -> dict[str, str]:
 
 def _sentence(error: DomainError) -> str:
     sentences = {
-        "insufficient_funds": _("Your wallet does not cover the worst case. Lower the quantity or the limit, or top up."),
+        "insufficient_funds": _(
+            "Your wallet does not cover the worst case. Lower the quantity or the limit, or top up."
+        ),
         "self_trade": _("This bid would trade with an open offer of your own organisation. Cancel that one first."),
         "window_closed": _("This hour is over. Choose a later one."),
         "unknown_window": _("This hour is not open for trading. Choose another one."),

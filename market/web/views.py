@@ -149,7 +149,9 @@ class Ticket(ActorPage):
             form.refuse(explain(error))
             return self.refused(request, context)
 
-    def step(self, request: HttpRequest, context: dict[str, Any], draft: services.OrderDraft, now: datetime) -> HttpResponse:
+    def step(
+        self, request: HttpRequest, context: dict[str, Any], draft: services.OrderDraft, now: datetime
+    ) -> HttpResponse:
         """What this step does with a valid draft."""
         raise NotImplementedError
 
@@ -167,7 +169,9 @@ class Ticket(ActorPage):
 class TicketPreview(Ticket):
     """While typing."""
 
-    def step(self, request: HttpRequest, context: dict[str, Any], draft: services.OrderDraft, now: datetime) -> HttpResponse:
+    def step(
+        self, request: HttpRequest, context: dict[str, Any], draft: services.OrderDraft, now: datetime
+    ) -> HttpResponse:
         """The figures of the order as it stands in the form."""
         preview = services.orders.preview(draft, now=now)
         return self.show(request, "market/preview.html", {**context, "draft": draft, "preview": preview})
@@ -180,7 +184,9 @@ class TicketPreview(Ticket):
 class TicketReview(Ticket):
     """Before it counts."""
 
-    def step(self, request: HttpRequest, context: dict[str, Any], draft: services.OrderDraft, now: datetime) -> HttpResponse:
+    def step(
+        self, request: HttpRequest, context: dict[str, Any], draft: services.OrderDraft, now: datetime
+    ) -> HttpResponse:
         """All figures again, to be confirmed. The key makes a second click the same order."""
         preview = services.orders.preview(draft, now=now)
         product = selectors.product_at(draft.line, draft.grade, draft.window_start)
@@ -199,7 +205,9 @@ class TicketReview(Ticket):
 class TicketPlace(Ticket):
     """The order itself."""
 
-    def step(self, request: HttpRequest, context: dict[str, Any], draft: services.OrderDraft, now: datetime) -> HttpResponse:
+    def step(
+        self, request: HttpRequest, context: dict[str, Any], draft: services.OrderDraft, now: datetime
+    ) -> HttpResponse:
         """Place it once, and show the receipt."""
         payload = {name: request.POST.get(name, "") for name in context["form"].fields}
 
@@ -295,7 +303,8 @@ class CancelAll(ActorPage):
         """Cancel all and say how many."""
         count = services.orders.cancel_all(actor=self.actor, now=clock.now())
         messages.success(
-            request, ngettext("%(count)d order is cancelled.", "%(count)d orders are cancelled.", count) % {"count": count}
+            request,
+            ngettext("%(count)d order is cancelled.", "%(count)d orders are cancelled.", count) % {"count": count},
         )
         return redirect("market:orders")
 

@@ -15,9 +15,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from accounts.kernel.strict_json import MalformedJSON, loads
 
 from accounts.kernel import ids
+from accounts.kernel.strict_json import MalformedJSON, loads
 
 TYPE = "tokenspot.usage.v1"
 MAX_EVENTS = 5_000

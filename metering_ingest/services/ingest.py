@@ -9,9 +9,9 @@ from functools import lru_cache
 from uuid import UUID
 
 import msgspec
-from accounts.kernel.actor import Actor
 from django.db import connection, transaction
 
+from accounts.kernel.actor import Actor
 from market import selectors as market
 from metering_ingest.kernel.classify import Counted, Refused, classify
 from metering_ingest.kernel.events import UsageEvent, parse

@@ -29,6 +29,7 @@ class TestStart:
     def test_says_in_one_sentence_that_its_port_is_taken(self, tmp_path: Path) -> None:
         port = free_port()
         with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an earlier test may have used it
             taken.bind(("127.0.0.1", port))
             taken.listen()
 

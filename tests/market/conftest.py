@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -70,9 +70,7 @@ class World:
 
     def bid(self, buyer: Actor, quantity_st: int, limit_micros: int, **changes: object) -> selectors.OrderView:
         """Place a bid."""
-        draft = OrderDraft(
-            buyer.organisation_id, "buy", self.line, self.grade, self.window, quantity_st, limit_micros
-        )
+        draft = OrderDraft(buyer.organisation_id, "buy", self.line, self.grade, self.window, quantity_st, limit_micros)
         return services.orders.place(replace(draft, **changes), actor=buyer, now=self.now)
 
     def offer(
@@ -136,4 +134,3 @@ def whole():
 
     assert selectors.verify() == []
     assert ledger_reads.verify() == []
-

@@ -235,7 +235,7 @@ class TestGuards:
     def test_what_was_said_is_never_changed(self, traded, table, statement):
         column = {"orderend": "unfilled_st", "roundprice": "volume_st"}.get(table, "quantity_st")
 
-        with pytest.raises(IntegrityError, match="append_only|never changed"), transaction.atomic():
+        with pytest.raises(IntegrityError, match=r"append_only|never changed"), transaction.atomic():
             connection.check_constraints()  # what is still to be checked would keep TRUNCATE from starting
             connection.cursor().execute(statement.format(f"market_{table}", column, column))
 
@@ -287,9 +287,7 @@ class TestGuards:
                 rows.update(state="cleared", seed=b"s" * 32)
             transaction.set_rollback(True)
 
-    @pytest.mark.parametrize(
-        ("number", "constraint"), [(1, "market_allocation_round"), (2, "market_allocation_sums")]
-    )
+    @pytest.mark.parametrize(("number", "constraint"), [(1, "market_allocation_round"), (2, "market_allocation_sums")])
     def test_an_allocation_needs_a_frozen_round_and_its_fills(self, traded, number, constraint):
         with transaction.atomic():
             Round.objects.filter(number=2).update(state="frozen", root=b"r" * 32, closed_at=traded.now)

@@ -6,13 +6,13 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
-import ledger.selectors
-import market.selectors
 from django.core.management.base import BaseCommand
 from django.db import connection, connections
 from django.db.utils import OperationalError
 
 import billing.selectors
+import ledger.selectors
+import market.selectors
 import metering_ingest.selectors
 from config.replay.database import NAME, replay_database_exists, use_replay_database
 

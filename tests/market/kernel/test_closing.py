@@ -28,7 +28,9 @@ class TestNextClose:
     def test_after_a_stall_is_one_close_and_not_the_missed_ones(self):
         stalled = datetime(2026, 11, 24, 12, 0, 3, tzinfo=UTC)
 
-        assert closing.next_close(stalled, tick_seconds=5, seed=b"s" * 32) >= datetime(2026, 11, 24, 12, 0, 5, tzinfo=UTC)
+        assert closing.next_close(stalled, tick_seconds=5, seed=b"s" * 32) >= datetime(
+            2026, 11, 24, 12, 0, 5, tzinfo=UTC
+        )
 
 
 class TestIsDue:

@@ -33,7 +33,9 @@ class TestDeliverable:
     def test_what_is_sold_step_by_step_never_needs_more_than_the_rate(self, rate, seconds, asked):
         offered, sold, due = rate * 3600, 0, 0
         for quantity in asked:
-            now = min(quantity, deliverable_st(offered=offered, sold=sold, rate=rate, due_micro=due, seconds=seconds, lot=1))
+            now = min(
+                quantity, deliverable_st(offered=offered, sold=sold, rate=rate, due_micro=due, seconds=seconds, lot=1)
+            )
             sold += now
             due += due_micro_st_per_second(now, seconds=seconds)
 
@@ -78,7 +80,9 @@ class TestSelfTrades:
 
     @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2), st.integers(0, 2), st.integers(1, 9)), max_size=30))
     def test_what_stays_never_crosses_inside_an_organisation(self, orders):
-        side, product, owner, limit = (ints(*column) for column in zip(*orders, strict=True)) if orders else [ints()] * 4
+        side, product, owner, limit = (
+            (ints(*column) for column in zip(*orders, strict=True)) if orders else [ints()] * 4
+        )
         out = self_trades(side, product, owner, limit, np.arange(len(side)))
 
         for one in set(zip(product.tolist(), owner.tolist(), strict=True)):

@@ -1,3 +1,4 @@
+import itertools
 from datetime import UTC, datetime, timedelta, timezone
 
 from market.kernel import windows
@@ -11,7 +12,7 @@ class TestOpenWindows:
 
         assert len(opened) == 49
         assert opened[0] == (datetime(2026, 11, 24, 15, tzinfo=UTC), datetime(2026, 11, 24, 16, tzinfo=UTC))
-        assert all(end == following for (_, end), (following, _) in zip(opened, opened[1:], strict=False))
+        assert all(end == following for (_, end), (following, _) in itertools.pairwise(opened))
 
     def test_are_clock_hours_of_the_market_clock(self):
         shanghai = timezone(timedelta(hours=8))

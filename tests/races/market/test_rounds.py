@@ -119,7 +119,14 @@ class TestKilledWorker:
         world.now = selectors.the_market().next_close_at
 
         killed = subprocess.run(
-            [sys.executable, "-c", CLEAR, connection.settings_dict["NAME"], str(world.market_id), world.now.isoformat()],
+            [
+                sys.executable,
+                "-c",
+                CLEAR,
+                connection.settings_dict["NAME"],
+                str(world.market_id),
+                world.now.isoformat(),
+            ],
             env={**os.environ, failpoints.VARIABLE: point},
             capture_output=True,
             check=False,

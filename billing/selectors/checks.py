@@ -1,0 +1,94 @@
+"""The rules of billing that can be read back from a live database, each as the query that finds what breaks it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection
+
+from billing.selectors.rows import Breach
+
+
+def verify() -> list[Breach]:
+    """Rated = settled, consumed <= bought, posted = floor(exact), invoice = sum of lines, numbers contiguous."""
+    found: list[Breach] = []
+    for rule, sql in _RULES.items():
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            found += [_breach(rule, row) for row in cursor.fetchall()]
+    return found
+
+
+def _breach(rule: str, row: tuple[Any, ...]) -> Breach:
+    return Breach(rule, str(row[0]), str(row[1]))
+
+
+_RULES = {
+    "settled bucket = its live rated lines": """
+        WITH newest AS (
+            SELECT DISTINCT ON (s.bucket_id) s.bucket_id, s.micro_st, b.allocation_id
+            FROM metering_settled_bucket s JOIN metering_bucket b ON b.id = s.bucket_id
+            WHERE b.meter = 'gateway' AND s.sequence <= (SELECT sequence FROM billing_ratingwatermark WHERE id = 1)
+            ORDER BY s.bucket_id, s.version DESC
+        ), rated AS (
+            SELECT bucket_id, sum(micro_st) AS micro_st FROM billing_ratedline WHERE live GROUP BY 1
+        )
+        SELECT 'bucket ' || n.bucket_id, 'settled ' || n.micro_st || ', rated ' || coalesce(r.micro_st, 0)
+        FROM newest n LEFT JOIN rated r USING (bucket_id)
+        JOIN market_allocation a ON a.id = n.allocation_id
+        WHERE n.micro_st <> coalesce(r.micro_st, 0) AND NOT EXISTS (
+            SELECT 1 FROM billing_ratingexception x
+            WHERE x.organisation_id = a.buyer_id AND x.product_id = a.product_id AND x.resolved_at IS NULL
+        ) LIMIT 100""",
+    "consumed <= bought, at the allocation's price": """
+        SELECT 'allocation ' || a.id, 'rated ' || sum(r.micro_st) || ' of ' || a.quantity_st * 1000000
+        FROM billing_ratedline r JOIN market_allocation a ON a.id = r.allocation_id
+        WHERE r.live GROUP BY a.id
+        HAVING sum(r.micro_st) > a.quantity_st::numeric * 1000000 OR bool_or(r.price_micros <> a.price_micros)
+        LIMIT 100""",
+    "posted = floor of exact": """
+        SELECT 'allocation ' || p.allocation_id,
+               'posted ' || p.posted_micros || ', exact ' || coalesce(sum(r.exact), 0)
+        FROM billing_allocationposting p
+        LEFT JOIN billing_ratedline r ON r.allocation_id = p.allocation_id AND r.live
+        GROUP BY p.allocation_id
+        HAVING p.posted_micros <> floor(coalesce(sum(r.exact), 0) / 1000000000000) LIMIT 100""",
+    "invoice = sum of its lines": """
+        SELECT 'invoice ' || i.id, 'total ' || i.total_fen || ', lines ' || coalesce(sum(l.amount_fen), 0)
+        FROM billing_invoice i LEFT JOIN billing_invoiceline l ON l.invoice_id = i.id
+        GROUP BY i.id
+        HAVING i.total_fen <> coalesce(sum(l.amount_fen), 0) OR i.net_fen <> coalesce(sum(l.net_fen), 0)
+            OR i.tax_fen <> coalesce(sum(l.tax_fen), 0) OR i.exact <> coalesce(sum(l.exact), 0)
+            OR i.rounding_exact <> i.exact - i.total_fen::numeric * 10000000000000000 LIMIT 100""",
+    "invoice line = sum of its rated lines": """
+        SELECT 'invoice line ' || l.id, 'line ' || l.micro_st || ', rated ' || coalesce(sum(r.micro_st), 0)
+        FROM billing_invoiceline l LEFT JOIN billing_ratedline r ON r.invoice_line_id = l.id AND r.live
+        GROUP BY l.id
+        HAVING l.micro_st <> coalesce(sum(r.micro_st), 0) OR l.exact <> coalesce(sum(r.exact), 0)
+            OR l.amount_fen <> floor(l.exact / 10000000000000000 + 0.5) LIMIT 100""",
+    "invoice numbers contiguous": """
+        SELECT 'series ' || i.series, 'numbers ' || min(i.number) || ' to ' || max(i.number)
+               || ', ' || count(*) || ' invoices'
+        FROM billing_invoice i JOIN billing_numberseries n ON n.series = i.series
+        GROUP BY i.series, n.last
+        HAVING min(i.number) <> 1 OR max(i.number) <> count(*) OR n.last <> count(*)""",
+    "unbilled = posted - closed - rounding": """
+        WITH posted AS (
+            SELECT organisation_id, sum(posted_micros - closed_micros) AS micros
+            FROM billing_allocationposting GROUP BY 1
+        ), invoiced AS (
+            SELECT i.organisation_id,
+                   sum(i.total_fen::numeric * 10000 - i.settled_micros) AS micros, sum(i.due_fen) AS due
+            FROM billing_invoice i GROUP BY 1
+        ), unbilled AS (
+            SELECT a.organisation_id,
+                   sum(CASE e.direction WHEN 'credit' THEN e.amount_micros ELSE -e.amount_micros END) AS micros
+            FROM ledger_account a JOIN ledger_entry e ON e.account_id = a.id
+            WHERE a.kind = 'unbilled' GROUP BY 1
+        )
+        SELECT 'organisation ' || p.organisation_id,
+               'unbilled ' || coalesce(u.micros, 0) || ', posted and open ' || p.micros
+               || ', fen ' || coalesce(i.micros, 0)
+        FROM posted p LEFT JOIN unbilled u USING (organisation_id) LEFT JOIN invoiced i USING (organisation_id)
+        WHERE coalesce(i.due, 0) = 0 AND coalesce(u.micros, 0) <> p.micros + coalesce(i.micros, 0) LIMIT 100""",
+}
