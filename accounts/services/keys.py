@@ -92,7 +92,9 @@ def create(
             created_at=now,
             expires_at=expires_at,
         )
-        audit.record(actor=actor, action="key.created", subject=str(key.id), detail={"scopes": wanted}, now=now)
+        audit.record(
+            actor=actor, action="key.created", subject=ids.encode("key", key.id), detail={"scopes": wanted}, now=now
+        )
     return NewKey(key.id, secret)
 
 
@@ -141,7 +143,7 @@ def revoke(*, actor: Actor, key_id: UUID, now: datetime) -> None:
         if not own.exists():
             raise NoSuchKey("There is no such key.")
         if own.filter(revoked_at__isnull=True).update(revoked_at=now):
-            audit.record(actor=actor, action="key.revoked", subject=str(key_id), detail={}, now=now)
+            audit.record(actor=actor, action="key.revoked", subject=ids.encode("key", key_id), detail={}, now=now)
 
 
 def note_use(key_id: UUID, *, now: datetime) -> None:

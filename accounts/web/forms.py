@@ -14,11 +14,12 @@ from accounts.kernel.errors import DomainError
 from accounts.kernel.roles import SCOPES
 
 _USUAL = ("market:read", "orders:read", "orders:write", "inference")
+_FOR_EVER = "ever"
 _LIVES = [
     ("30", gettext_lazy("30 days")),
     ("90", gettext_lazy("90 days")),
     ("365", gettext_lazy("1 year")),
-    ("", gettext_lazy("Until it is revoked")),
+    (_FOR_EVER, gettext_lazy("Until it is revoked")),
 ]
 
 
@@ -35,7 +36,6 @@ class KeyForm(forms.Form):
     days = forms.ChoiceField(
         label=gettext_lazy("Valid for"),
         choices=_LIVES,
-        required=False,
         initial="90",
         widget=forms.Select(attrs={"class": "select"}),
     )
@@ -52,7 +52,7 @@ class KeyForm(forms.Form):
     def expires_at(self, now: datetime) -> datetime | None:
         """When the key ends; None: when it is revoked."""
         days = self.cleaned_data["days"]
-        return now + timedelta(days=int(days)) if days else None
+        return None if days == _FOR_EVER else now + timedelta(days=int(days))
 
     def refuse(self, error: DomainError) -> None:
         """Say in the reader's words what the services refused."""

@@ -13,7 +13,7 @@ from accounts.kernel.actor import Actor
 from accounts.models import ApiKey, AuditEvent, Organisation
 from accounts.selectors import actors
 from accounts.services import keys
-from accounts.services.keys import BadScopes, KeyForbidden, NoSuchKey
+from accounts.services.keys import BadExpiry, BadScopes, KeyForbidden, NoSuchKey
 from tests.accounts.conftest import House
 
 
@@ -152,7 +152,13 @@ class TestCreate:
 
         event = AuditEvent.objects.get(action="key.created")
         assert (event.organisation_id, event.detail) == (house.own_id, {"scopes": ["market:read"]})
+        assert event.subject == ids.encode("key", ApiKey.objects.get().id)
         assert secret[13:] not in str(event.__dict__)
+
+    def test_refuses_an_end_that_has_passed(self, house: House) -> None:
+        for ends in (house.now, house.now - timedelta(days=1)):
+            with pytest.raises(BadExpiry):
+                keys.create(actor=house.owner, name="k", scopes=["market:read"], now=house.now, expires_at=ends)
 
 
 class TestRevoke:

@@ -64,6 +64,13 @@ class TestKeys:
         assert secret_of(browser.get(KEYS)) is None
         assert Client(headers={"authorization": f"Bearer {secret}"}).get("/api/v1/me").status_code == 200
 
+    def test_without_an_end_are_valid_until_they_are_revoked(self, house: House) -> None:
+        browser = house.signed_in("owner")
+
+        browser.post(KEYS, form(browser, days="ever"))
+
+        assert ApiKey.objects.get().expires_at is None
+
     def test_are_made_once_by_a_form_that_is_sent_again(self, house: House) -> None:
         browser = house.signed_in("owner")
         data = form(browser)
