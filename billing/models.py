@@ -11,7 +11,10 @@ from django.db.models import F, Q
 
 from accounts.kernel import ids
 
-EXACT = {"max_digits": 38, "decimal_places": 0}
+
+def exact_field() -> models.DecimalField:
+    """An exact amount: an integer of 10^-18 yuan."""
+    return models.DecimalField(max_digits=38, decimal_places=0)
 
 
 class TaxRate(models.Model):
@@ -73,8 +76,8 @@ class Invoice(models.Model):
     net_fen = models.BigIntegerField()
     tax_fen = models.BigIntegerField()
     total_fen = models.BigIntegerField()
-    exact = models.DecimalField(**EXACT)
-    rounding_exact = models.DecimalField(**EXACT)
+    exact = exact_field()
+    rounding_exact = exact_field()
     settled_micros = models.BigIntegerField()
     due_fen = models.BigIntegerField()
     # Everything that the files say, as it was on the day of issue. No file is made from anything else.
@@ -107,7 +110,7 @@ class InvoiceLine(models.Model):
     cached_tokens = models.BigIntegerField()
     output_tokens = models.BigIntegerField()
     average_price_micros = models.BigIntegerField()
-    exact = models.DecimalField(**EXACT)
+    exact = exact_field()
     amount_fen = models.BigIntegerField()
     net_fen = models.BigIntegerField()
     tax_fen = models.BigIntegerField()
@@ -145,7 +148,7 @@ class RatedLine(models.Model):
     delivery_date = models.DateField()
     micro_st = models.BigIntegerField()
     price_micros = models.BigIntegerField()
-    exact = models.DecimalField(**EXACT)
+    exact = exact_field()
     input_tokens = models.BigIntegerField()
     cached_tokens = models.BigIntegerField()
     output_tokens = models.BigIntegerField()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
 
@@ -32,7 +32,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _http = ServeStaticASGI(
-    WSGIMiddleware(wsgi_application, workers=8),
+    WSGIMiddleware(cast(Any, wsgi_application), workers=8),
     root=settings.STATIC_ROOT,
     prefix=settings.STATIC_URL,
     max_age=60 if settings.DEBUG else 3600,

@@ -47,7 +47,7 @@ def _from_templates() -> Iterator[tuple[Path, int, Word]]:
 def _literals(source: str, name: str) -> Word:
     """The string literals that open a call's arguments."""
     wanted = 2 if name == "ngettext" else 1
-    rest, found = source[len(name) + 1 :], []
+    rest, found = source[len(name) + 1 :], list[str]()
     while len(found) < wanted:
         match = re.match(r"\s*,?\s*(u?(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'))", rest, re.DOTALL)
         assert match, source[:80]

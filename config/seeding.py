@@ -22,6 +22,7 @@ _NAMESPACE = uuid.UUID("6f6b656e-7370-4f74-8000-000000000001")
 ALWAYS = Weekly(frozenset(range(7)), 0, 24)
 REFERENCE_CONTEXT = 2_048
 TOKENIZER = "utf8-4/1"
+FEE_BPS = 500
 LIST_SOURCE = "Operator's list price, example data"
 
 
@@ -57,13 +58,13 @@ def seeded_id(name: str) -> UUID:
     return uuid.uuid5(_NAMESPACE, name)
 
 
-def operator(name: str, *, now: datetime, fee_bps: int = 500, **details: str) -> tuple[Actor, UUID]:
+def operator(name: str, *, now: datetime, **details: str) -> tuple[Actor, UUID]:
     """Make the operator and its market; gives the operator as an actor, and the market's id."""
     operator_id = accounts.organisations.create(
         name=name, kind="operator", now=now, organisation_id=seeded_id("operator"), **details
     )
     market_id = market.markets.create(
-        slug="cn-spot", name="Spot market", operator_id=operator_id, now=now, fee_bps=fee_bps
+        slug="cn-spot", name="Spot market", operator_id=operator_id, now=now, fee_bps=FEE_BPS
     )
     return actors.of_organisation(operator_id), market_id
 

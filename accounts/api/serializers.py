@@ -35,7 +35,7 @@ class KeySerializer(serializers.Serializer):
 class KeyPageSerializer(serializers.Serializer):
     """Newest first; `next` is the cursor of the following page."""
 
-    data = KeySerializer(many=True)  # type: ignore[assignment]  # DRF takes fields off the class
+    data = KeySerializer(many=True)
     next = serializers.CharField(allow_null=True)
 
 

@@ -35,7 +35,7 @@ class ApiView(APIView):
     actor: Actor
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Authenticate, then name the actor on the request."""
+        """Authenticate, then name the actor."""
         super().initial(request, *args, **kwargs)
         if isinstance(request.auth, Actor):
             self.actor = request.actor = request.auth  # type: ignore[attr-defined]

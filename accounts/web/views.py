@@ -138,7 +138,7 @@ class ActiveOrganisation(ActorPage):
             chosen = ids.decode("org", request.POST.get("organisation", ""))
         except ids.BadId:
             return not_found_page(request)
-        if actors.for_user(request.user, organisation_id=chosen) is None:  # type: ignore[arg-type]
+        if actors.for_user(request.user, organisation_id=chosen) is None:
             return not_found_page(request)
         request.session[ACTIVE_ORGANISATION] = str(chosen)
         return redirect("accounts:settings")

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from accounts.http.pagination import page
 from accounts.http.views import ApiView
 from accounts.kernel import ids
+from accounts.kernel.actor import Actor
 from accounts.selectors import clock
 from billing import selectors, services
 from billing.api import serializers as shapes
@@ -35,7 +36,7 @@ class Balance(ApiView):
     @extend_schema(responses=shapes.BalanceSerializer, operation_id="balance")
     def get(self, request: Request) -> Response:
         """Posted, held and available."""
-        wallet = ledger.wallet(request.actor.organisation_id, "CNY")
+        wallet = ledger.wallet(self.actor.organisation_id, "CNY")
         amounts = {"posted": wallet.posted_micros, "held": wallet.held_micros, "available": wallet.available_micros}
         return Response({"currency": "CNY", **{name: plain_yuan(micros) for name, micros in amounts.items()}})
 
@@ -59,7 +60,7 @@ class Usage(ApiView):
                 "billed": plain_yuan(row["billed_micros"]),
                 **{name: str(row[name]) for name in _COUNTS},
             }
-            for row in selectors.usage_rows(market.allocations(request.actor, since=since))
+            for row in selectors.usage_rows(market.allocations(self.actor, since=since))
         ]
         return Response(shapes.UsagePageSerializer({"data": rows, "next": None}).data)
 
@@ -74,7 +75,7 @@ class Invoices(ApiView):
         """Newest first, by cursor."""
         return page(
             request,
-            selectors.invoices(request.actor),
+            selectors.invoices(self.actor),
             prefix="inv",
             shape=lambda row: shapes.InvoiceSummarySerializer(shapes.summary(row)).data,
         )
@@ -82,13 +83,13 @@ class Invoices(ApiView):
     @extend_schema(request=None, responses={201: shapes.InvoiceSerializer}, operation_id="invoices_issue")
     def post(self, request: Request) -> Response:
         """Issue an invoice of everything rated by now; 409 `nothing_to_invoice` where there is nothing."""
-        actor, now = request.actor, clock.now()
+        actor, now = self.actor, clock.now()
 
         def effect() -> dict:
             return {"id": ids.encode("inv", services.invoice_to_date(actor=actor, now=now))}
 
         once = self.once(request, operation="invoices.issue", payload={}, now=now, effect=effect)
-        return Response(_detail(request, once.body["id"]), status=201)
+        return Response(_detail(self.actor, once.body["id"]), status=201)
 
 
 class InvoiceDetail(ApiView):
@@ -99,7 +100,7 @@ class InvoiceDetail(ApiView):
     @extend_schema(responses=shapes.InvoiceSerializer, operation_id="invoices_get")
     def get(self, request: Request, public_id: str) -> Response:
         """The frozen figures."""
-        return Response(_detail(request, public_id))
+        return Response(_detail(self.actor, public_id))
 
 
 class InvoiceFile(ApiView):
@@ -116,13 +117,13 @@ class InvoiceFile(ApiView):
         """The stored bytes; `X-Content-SHA256` names their hash."""
         language = "zh" if request.query_params.get("lang") == "zh" else "en"
         document = services.invoice_file(
-            _uuid(public_id), kind=self.kind, language=language, actor=request.actor, now=clock.now()
+            _uuid(public_id), kind=self.kind, language=language, actor=self.actor, now=clock.now()
         )
         return file_response(document)
 
 
-def _detail(request: Request, public_id: str) -> dict:
-    invoice = selectors.invoice_row(_uuid(public_id), actor=request.actor)
+def _detail(actor: Actor, public_id: str) -> dict:
+    invoice = selectors.invoice_row(_uuid(public_id), actor=actor)
     body = {
         **shapes.summary(invoice),
         "figures": invoice.figures,

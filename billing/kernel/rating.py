@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
+from uuid import UUID
 
 from billing.kernel import tokens
 from billing.kernel.rounding import refuse_negative
@@ -34,7 +35,7 @@ class UnpricedOverflow(RatingError):
 class Fill:
     """A one-sided purchase: quantity in micro-ST, price in micro-yuan per million ST."""
 
-    fill_id: int
+    fill_id: UUID
     round_number: int
     micro_st: int
     price_micros: int
@@ -44,8 +45,8 @@ class Fill:
 class Allocation:
     """The share of a fill that one provider delivers, in micro-ST."""
 
-    allocation_id: int
-    fill_id: int
+    allocation_id: UUID
+    fill_id: UUID
     micro_st: int
 
 
@@ -55,7 +56,7 @@ class Bucket:
 
     bucket_id: int
     hour: datetime
-    allocation_id: int
+    allocation_id: UUID
     micro_st: int
     tokens: TokenCounts = NO_TOKENS
 
@@ -74,7 +75,7 @@ class RatedPart:
 
     bucket_id: int
     source: Source
-    fill_id: int | None
+    fill_id: UUID | None
     micro_st: int
     price_micros: int | None
     tokens: TokenCounts
@@ -91,6 +92,7 @@ class RatedPart:
 
 
 Row = TypeVar("Row")
+Key = TypeVar("Key", int, UUID)
 _Taken = dict[int, list[tuple[Source, Fill | None, int]]]  # by bucket: whence, which fill, micro-ST
 
 
@@ -124,9 +126,9 @@ def rate(
 
 def _consume_own(
     buckets: list[Bucket],
-    by_allocation: dict[int, Allocation],
-    by_fill: dict[int, Fill],
-    left: dict[int, int],
+    by_allocation: dict[UUID, Allocation],
+    by_fill: dict[UUID, Fill],
+    left: dict[UUID, int],
     taken: _Taken,
 ) -> list[tuple[int, int]]:
     """Serve every bucket from its allocation; what is over comes back as (bucket id, micro-ST)."""
@@ -145,7 +147,7 @@ def _consume_own(
 
 
 def _consume_surplus(
-    surplus: list[tuple[int, int]], by_fill: dict[int, Fill], left: dict[int, int], taken: _Taken
+    surplus: list[tuple[int, int]], by_fill: dict[UUID, Fill], left: dict[UUID, int], taken: _Taken
 ) -> None:
     """Serve surplus from the fills by round and id, and the rest as overflow."""
     queue = sorted(by_fill.values(), key=lambda f: (f.round_number, f.fill_id), reverse=True)
@@ -181,8 +183,8 @@ def _parts(
     ]
 
 
-def _index(rows: Iterable[tuple[int, Row]]) -> dict[int, Row]:
-    found: dict[int, Row] = {}
+def _index(rows: Iterable[tuple[Key, Row]]) -> dict[Key, Row]:
+    found: dict[Key, Row] = {}
     for key, row in rows:
         if key in found:
             raise RatingError(f"{type(row).__name__} {key} is given twice")
@@ -190,14 +192,14 @@ def _index(rows: Iterable[tuple[int, Row]]) -> dict[int, Row]:
     return found
 
 
-def _check(buckets: list[Bucket], by_allocation: dict[int, Allocation], by_fill: dict[int, Fill]) -> None:
+def _check(buckets: list[Bucket], by_allocation: dict[UUID, Allocation], by_fill: dict[UUID, Fill]) -> None:
     for bucket in buckets:
         refuse_negative(bucket_micro_st=bucket.micro_st)
         if bucket.allocation_id not in by_allocation:
             raise RatingError(f"bucket {bucket.bucket_id} names the unknown allocation {bucket.allocation_id}")
         if not bucket.micro_st and bucket.tokens != NO_TOKENS:
             raise RatingError(f"bucket {bucket.bucket_id} counts model tokens but no standard tokens")
-    sold: dict[int, int] = defaultdict(int)
+    sold: dict[UUID, int] = defaultdict(int)
     for allocation in by_allocation.values():
         refuse_negative(allocation_micro_st=allocation.micro_st)
         sold[allocation.fill_id] += allocation.micro_st

@@ -99,7 +99,7 @@ def _rate_group(group: _Group, now: datetime) -> list[RatedLine]:
     return RatedLine.objects.bulk_create(new)
 
 
-def _rated(group: _Group) -> tuple[rating.RatedPart[UUID], ...]:
+def _rated(group: _Group) -> tuple[rating.RatedPart, ...]:
     used = {bucket.allocation_id for bucket in group.buckets}
     windows = {a.id: a.window_start for a in group.allocations.values()}
     assert used <= windows.keys(), "every bucket belongs to an allocation of its group"
@@ -119,7 +119,7 @@ def _rated(group: _Group) -> tuple[rating.RatedPart[UUID], ...]:
     )
 
 
-def _wanted(group: _Group) -> dict[Part, rating.RatedPart[UUID]]:
+def _wanted(group: _Group) -> dict[Part, rating.RatedPart]:
     """What the group's usage costs by (bucket, allocation); overflow has no price and stays out."""
     return {(part.bucket_id, part.fill_id): part for part in _rated(group) if part.fill_id is not None}
 
@@ -131,7 +131,7 @@ class _Rest:
     tokens: TokenCounts
 
 
-def _less(part: rating.RatedPart[UUID], invoiced: Iterable[RatedLine]) -> _Rest | None:
+def _less(part: rating.RatedPart, invoiced: Iterable[RatedLine]) -> _Rest | None:
     """What of a part no invoice has yet; None if an invoice has more than the part."""
     micro_st, tokens = part.micro_st, part.tokens
     counts = [tokens.input, tokens.cached, tokens.output]

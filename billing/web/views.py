@@ -15,7 +15,7 @@ from accounts.kernel import ids
 from accounts.selectors import clock
 from billing import selectors, services
 from billing.http import USAGE_DAYS, file_response
-from billing.kernel.rounding import EXACT_PER_MICRO
+from billing.kernel.rounding import EXACT_PER_MICRO, to_fen_half_up
 from billing.web import figures
 
 
@@ -50,6 +50,7 @@ class Invoices(ActorPage):
             "waiting": waiting,
             "waiting_micros": waiting.exact // EXACT_PER_MICRO,
             "may_issue": self.actor.can("billing:write"),
+            "below_one_fen": to_fen_half_up(waiting.exact) == 0,
         }
         return render(request, "billing/invoices.html", context)
 

@@ -57,7 +57,7 @@ async def _live(address: str, trader: Trader, position: int) -> None:
         await asyncio.sleep(position * 0.7)
         async with asyncio.TaskGroup() as group:
             group.create_task(_forever(lambda: _bid(client, trader, chance), lambda: chance.uniform(4, 9)))
-            group.create_task(_forever(lambda: _spend(client, trader, chance, shapes), lambda: chance.uniform(2, 6)))
+            group.create_task(_forever(lambda: _spend(client, trader, chance, shapes), lambda: chance.uniform(0.5, 2)))
 
 
 async def _forever(step: Any, pause: Any) -> None:
@@ -117,7 +117,7 @@ def _shapes(chance: random.Random) -> Iterator[tuple[int, int]]:
     position = chance.randrange(len(rows))
     while True:
         prompt, generated = rows[position % len(rows)]
-        yield min(prompt, 2_000), min(generated, 200)
+        yield min(prompt, 8_000), min(generated, 200)
         position += 1
 
 

@@ -27,12 +27,12 @@ def print_report(outcome: Outcome, *, trace: Path, write: Callable[[str], object
     write("")
     write(f"{'buyer':<18} {'invoice':<12} {'ST':>20} {'total CNY':>12} {'from wallet':>18}")
     for name, number, micro_st, total_fen, settled in outcome.buyers:
-        amounts = f"{_decimal(micro_st, 6):>20} {_decimal(total_fen, 2):>12} {_decimal(settled, 6):>18}"
-        write(f"{name:<18} {number:<12} {amounts}")
+        shown = f"{_decimal(micro_st, 6):>20} {_decimal(total_fen, 2):>12} {_decimal(settled, 6):>18}"
+        write(f"{name:<18} {number:<12} {shown}")
     write("")
     write(f"{'provider':<18} {'gross CNY':>16} {'fee':>14} {'tax':>14} {'payable':>16}")
-    for name, *amounts in outcome.providers:
-        gross, fee, tax, payable = (_decimal(amount, 6) for amount in amounts)
+    for name, *earned in outcome.providers:
+        gross, fee, tax, payable = (_decimal(amount, 6) for amount in earned)
         write(f"{name:<18} {gross:>16} {fee:>14} {tax:>14} {payable:>16}")
     write("")
     for path in outcome.files:

@@ -124,7 +124,7 @@ class Postgres:
 
     def answers(self) -> bool:
         """Whether the server takes connections."""
-        command = [self._program("pg_isready"), "-q", "-h", self.socket_dir, "-p", str(PORT)]
+        command = [str(self._program("pg_isready")), "-q", "-h", str(self.socket_dir), "-p", str(PORT)]
         return subprocess.run(command, check=False).returncode == 0
 
     def stop(self, process: subprocess.Popen[bytes]) -> None:
@@ -139,7 +139,18 @@ class Postgres:
 
     def _create_database(self) -> None:
         env = os.environ | {"PGPASSWORD": (self.state / "pg-password").read_text()}
-        psql = [self._program("psql"), "-h", self.socket_dir, "-p", str(PORT), "-U", "owner", "-d", "postgres", "-Atc"]
+        psql = [
+            str(self._program("psql")),
+            "-h",
+            str(self.socket_dir),
+            "-p",
+            str(PORT),
+            "-U",
+            "owner",
+            "-d",
+            "postgres",
+            "-Atc",
+        ]
         found = subprocess.run(
             [*psql, f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"], env=env, capture_output=True, check=True
         )

@@ -33,7 +33,7 @@ class Lines(ApiView):
     @extend_schema(responses=shapes.LinePageSerializer, operation_id="lines")
     def get(self, request: Request) -> Response:
         """All lines that the caller may buy, by name."""
-        found = selectors.lines(request.actor.organisation_id)
+        found = selectors.lines(self.actor.organisation_id)
         return Response({"data": [shapes.line(one) for one in found], "next": None})
 
 
@@ -54,7 +54,7 @@ class Products(ApiView):
             request.query_params.get("line"),
             now,
             grade=request.query_params.get("grade"),
-            organisation_id=request.actor.organisation_id,
+            organisation_id=self.actor.organisation_id,
         )
         quotes = selectors.quotes(found, now=now)
         tops = selectors.tops([one.id for one in found], now=now)
@@ -85,7 +85,7 @@ class ProductDepth(ApiView):
     )
     def get(self, request: Request, public_id: str) -> Response:
         """The best levels of both sides."""
-        view = selectors.product(_uuid("prd", public_id), request.actor.organisation_id)
+        view = selectors.product(_uuid("prd", public_id), self.actor.organisation_id)
         found = selectors.depth(view, now=clock.now(), count=_number(request, "levels", default=10, most=100))
         return Response(shapes.depth(view, found))
 
@@ -115,7 +115,7 @@ class RoundDetail(ApiView):
     def get(self, request: Request, number: str) -> Response:
         """The round and what it said of each product that had orders on both sides."""
         view = selectors.round(_round_number(number), market_id=selectors.the_market().id)
-        visible = {one.slug for one in selectors.lines(request.actor.organisation_id)}
+        visible = {one.slug for one in selectors.lines(self.actor.organisation_id)}
         prices = [one for one in selectors.round_prices(view.id) if one.product.line in visible]
         return Response({**shapes.round_(view), "prices": [shapes.round_price(one) for one in prices]})
 
@@ -136,7 +136,7 @@ class Orders(ApiView):
             request,
             "ord",
             lambda before, limit: selectors.orders(
-                request.actor,
+                self.actor,
                 status=request.query_params.get("status"),
                 line=request.query_params.get("line"),
                 before=before,
@@ -158,11 +158,11 @@ class Orders(ApiView):
         now = clock.now()
 
         def effect() -> dict[str, Any]:
-            draft = shapes.draft(data, request.actor, now=now)
-            return _plain(shapes.order(services.orders.place(draft, actor=request.actor, now=now)))
+            draft = shapes.draft(data, self.actor, now=now)
+            return _plain(shapes.order(services.orders.place(draft, actor=self.actor, now=now)))
 
         once = idempotency.once_durable(
-            organisation_id=request.actor.organisation_id,
+            organisation_id=self.actor.organisation_id,
             key=key,
             operation="order.place",
             payload=_plain(request.data),
@@ -182,7 +182,7 @@ class OrderPreview(ApiView):
     def post(self, request: Request) -> Response:
         """What it would cost and do if the round closed now; nothing is written."""
         now = clock.now()
-        draft = shapes.draft(_checked(shapes.OrderInSerializer, request), request.actor, now=now)
+        draft = shapes.draft(_checked(shapes.OrderInSerializer, request), self.actor, now=now)
         return Response(shapes.preview(services.orders.preview(draft, now=now)))
 
 
@@ -194,7 +194,7 @@ class OrderDetail(ApiView):
     @extend_schema(responses=shapes.OrderSerializer, operation_id="order")
     def get(self, request: Request, public_id: str) -> Response:
         """How it stands."""
-        return Response(shapes.order(selectors.order(_uuid("ord", public_id), request.actor)))
+        return Response(shapes.order(selectors.order(_uuid("ord", public_id), self.actor)))
 
 
 class CancelOrder(ApiView):
@@ -205,7 +205,7 @@ class CancelOrder(ApiView):
     @extend_schema(request=None, responses=shapes.OrderSerializer, operation_id="order_cancel")
     def post(self, request: Request, public_id: str) -> Response:
         """Cancel; a repeat gives the same answer."""
-        ended = services.orders.cancel(_uuid("ord", public_id), actor=request.actor, now=clock.now())
+        ended = services.orders.cancel(_uuid("ord", public_id), actor=self.actor, now=clock.now())
         return Response(shapes.order(ended))
 
 
@@ -220,7 +220,7 @@ class CancelAll(ApiView):
     def post(self, request: Request) -> Response:
         """Cancel all of the organisation's orders, or those of one side."""
         side = _checked(shapes.CancelAllInSerializer, request).get("side")
-        return Response({"cancelled": services.orders.cancel_all(actor=request.actor, now=clock.now(), side=side)})
+        return Response({"cancelled": services.orders.cancel_all(actor=self.actor, now=clock.now(), side=side)})
 
 
 class Allocations(ApiView):
@@ -234,8 +234,8 @@ class Allocations(ApiView):
         return _page(
             request,
             "alc",
-            lambda before, limit: selectors.allocations(request.actor, before=before, limit=limit),
-            lambda view: shapes.allocation(view, request.actor),
+            lambda before, limit: selectors.allocations(self.actor, before=before, limit=limit),
+            lambda view: shapes.allocation(view, self.actor),
         )
 
 

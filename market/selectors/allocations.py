@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -70,7 +71,8 @@ def allocations(
     actor: Actor, *, since: datetime | None = None, before: UUID | None = None, limit: int | None = None
 ) -> list[AllocationView]:
     """What the actor's organisation bought or sold, newest first; `since`: windows that end after this instant."""
-    where, values = ["(a.buyer_id = %s OR a.seller_id = %s)"], [actor.organisation_id, actor.organisation_id]
+    where: list[str] = ["(a.buyer_id = %s OR a.seller_id = %s)"]
+    values: list[Any] = [actor.organisation_id, actor.organisation_id]
     if since is not None:
         where, values = [*where, "p.window_end > %s"], [*values, since]
     if before is not None:
@@ -120,7 +122,7 @@ def drawable(organisation_id: UUID, line: str, *, now: datetime) -> list[Allocat
     )
 
 
-def _read(tail: str, values: list[object]) -> list[AllocationView]:
+def _read(tail: str, values: list[Any]) -> list[AllocationView]:
     with connection.cursor() as cursor:
         cursor.execute(f"{_SELECT} {tail}", values)
         return [AllocationView(*row) for row in cursor.fetchall()]

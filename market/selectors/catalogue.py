@@ -234,7 +234,7 @@ def list_prices(pairs: Iterable[tuple[str, str]], *, at: datetime) -> dict[tuple
         .distinct("line", "grade")
         .values_list("line__slug", "grade", "price_micros", "valid_from", "source")
     )
-    return {(slug, grade): ListPriceView(*rest) for slug, grade, *rest in rows if (slug, grade) in wanted}
+    return {(row[0], row[1]): ListPriceView(*row[2:]) for row in rows if row[:2] in wanted}
 
 
 def terms_of(market_id: UUID, grade: str) -> Terms:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -98,7 +99,8 @@ def frozen_book(market_id: UUID, *, now: datetime, product_ids: Collection[UUID]
 
     names = (*_BOTH.keys() - {"product"}, "hold", "cell", "supply", "deployment", "pool", "group")
     side = np.repeat(np.array([BID, OFFER], dtype=np.int64), [count, len(offers["left"])])
-    return FrozenBook(products, product=codes, side=side, available=available, **{name: column(name) for name in names})
+    columns: dict[str, Any] = {name: column(name) for name in names}
+    return FrozenBook(products, product=codes, side=side, available=available, **columns)
 
 
 def standing(book: FrozenBook) -> list[Standing]:
@@ -150,5 +152,5 @@ def _deliverable(
 
 
 def _copy(sql: str, parameters: list[object]) -> bytes:
-    with connection.cursor() as cursor, cursor.copy(sql, parameters) as copy:  # type: ignore[attr-defined]
+    with connection.cursor() as cursor, cursor.copy(sql, parameters) as copy:
         return b"".join(copy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -104,7 +105,8 @@ def orders(
     limit: int = 50,
 ) -> list[OrderView]:
     """The orders of the actor's organisation, newest first; `before` continues after the last one seen."""
-    where, values = ["o.organisation_id = %s"], [actor.organisation_id]
+    where: list[str] = ["o.organisation_id = %s"]
+    values: list[Any] = [actor.organisation_id]
     if open_only:
         where.append("b.order_id IS NOT NULL")
     if side is not None:
@@ -182,7 +184,9 @@ def open_on_supplies(supply_ids: Collection[UUID]) -> dict[UUID, int]:
         return dict(cursor.fetchall())
 
 
-def _read(tail: str, values: list[object]) -> list[OrderView]:
+def _read(tail: str, values: list[Any]) -> list[OrderView]:
     with connection.cursor() as cursor:
         cursor.execute(f"{_SELECT} {tail}", values)
-        return [OrderView(*row[:14], int(row[14]), *row[15:]) for row in cursor.fetchall()]
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    # The exact sum comes as numeric.
+    return [OrderView(*(*row[:14], int(row[14]), *row[15:])) for row in rows]

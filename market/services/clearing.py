@@ -67,7 +67,8 @@ def cost(book: FrozenBook, rows: Ints, price: Ints, quantity: Ints) -> Ints:
     tick = np.array([product.tick_micros for product in book.products] or [1], dtype=np.int64)
     lot = np.array([product.lot_st for product in book.products] or [1], dtype=np.int64)
     value = tick * lot // MILLION
-    return (price // tick[products]) * (quantity // lot[products]) * value[products]
+    total: Ints = (price // tick[products]) * (quantity // lot[products]) * value[products]
+    return total
 
 
 def clear_book(

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -309,7 +310,8 @@ def cancel_all(*, actor: Actor, now: datetime, side: str | None = None) -> int:
     """Cancel every open order of the actor's organisation, or its bids or offers only; gives how many there were."""
     with transaction.atomic():
         locks.book_shared(selectors.the_market().id)
-        where, values = "organisation_id = %s", [actor.organisation_id]
+        where = "organisation_id = %s"
+        values: list[Any] = [actor.organisation_id]
         if side is not None:
             where, values = f"{where} AND side = %s", [*values, 0 if side == "buy" else 1]
         ended = end(where, values, "cancelled", now=now)
@@ -318,7 +320,7 @@ def cancel_all(*, actor: Actor, now: datetime, side: str | None = None) -> int:
     return ended
 
 
-def end(where: str, values: Sequence[object], reason: str, *, now: datetime) -> int:
+def end(where: str, values: Sequence[Any], reason: str, *, now: datetime) -> int:
     """Take orders out of the book for a reason and release their holds; gives how many. The book is locked."""
     assert connection.in_atomic_block
     with connection.cursor() as cursor:

@@ -170,5 +170,5 @@ def _copy(table: str, values: Mapping[str, NDArray[np.generic]], columns: Mappin
     if not len(next(iter(values.values()))):
         return
     sql = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
-    with connection.cursor() as cursor, cursor.copy(sql) as copy:  # type: ignore[attr-defined]
+    with connection.cursor() as cursor, cursor.copy(sql) as copy:
         copy.write(binary.encode(values, columns))

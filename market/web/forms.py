@@ -51,7 +51,8 @@ class TicketForm(forms.Form):
     )
 
     def __init__(self, *args: Any, terms: Terms, **kwargs: Any) -> None:
-        super().__init__(*args, auto_id="ticket_%s", **kwargs)
+        kwargs["auto_id"] = "ticket_%s"
+        super().__init__(*args, **kwargs)
         self.terms = terms
         self.suggest = ""
 

@@ -152,21 +152,21 @@ class OfferPreviewSerializer(serializers.Serializer):
 class PoolListSerializer(serializers.Serializer):
     """All pools; there is no further page."""
 
-    data = PoolSerializer(many=True)  # type: ignore[assignment]  # DRF takes fields off the class
+    data = PoolSerializer(many=True)
     next = serializers.CharField(allow_null=True)
 
 
 class DeploymentListSerializer(serializers.Serializer):
     """All deployments; there is no further page."""
 
-    data = DeploymentSerializer(many=True)  # type: ignore[assignment]  # DRF takes fields off the class
+    data = DeploymentSerializer(many=True)
     next = serializers.CharField(allow_null=True)
 
 
 class OfferListSerializer(serializers.Serializer):
     """All offers; there is no further page."""
 
-    data = OfferSerializer(many=True)  # type: ignore[assignment]  # DRF takes fields off the class
+    data = OfferSerializer(many=True)
     next = serializers.CharField(allow_null=True)
 
 

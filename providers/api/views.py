@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from accounts.http.views import ApiView
 from accounts.kernel import ids
+from accounts.kernel.actor import Actor
 from accounts.selectors import clock
 from providers import selectors, services
 from providers.api import serializers as shapes
@@ -28,13 +29,13 @@ class Pools(ApiView):
     @extend_schema(responses=shapes.PoolListSerializer, operation_id="pools_list")
     def get(self, request: Request) -> Response:
         """All of them, by name."""
-        listed = [shapes.pool(view) for view in selectors.pools_of(request.actor)]
+        listed = [shapes.pool(view) for view in selectors.pools_of(self.actor)]
         return Response(shapes.PoolListSerializer({"data": listed, "next": None}).data)
 
     @extend_schema(request=shapes.PoolInSerializer, responses={201: shapes.PoolSerializer}, operation_id="pools_create")
     def post(self, request: Request) -> Response:
         """Register one."""
-        data, actor, now = _checked(shapes.PoolInSerializer, request), request.actor, clock.now()
+        data, actor, now = _checked(shapes.PoolInSerializer, request), self.actor, clock.now()
 
         def effect() -> dict:
             return {"id": ids.encode("pol", services.pools.add(PoolDraft(**data), actor=actor, now=now))}
@@ -52,7 +53,7 @@ class Deployments(ApiView):
     @extend_schema(responses=shapes.DeploymentListSerializer, operation_id="deployments_list")
     def get(self, request: Request) -> Response:
         """All of them, by pool and line."""
-        listed = [shapes.deployment(view) for view in selectors.deployments_of(request.actor)]
+        listed = [shapes.deployment(view) for view in selectors.deployments_of(self.actor)]
         return Response(shapes.DeploymentListSerializer({"data": listed, "next": None}).data)
 
     @extend_schema(
@@ -62,14 +63,14 @@ class Deployments(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Register one."""
-        data, actor, now = _checked(shapes.DeploymentInSerializer, request), request.actor, clock.now()
+        data, actor, now = _checked(shapes.DeploymentInSerializer, request), self.actor, clock.now()
         draft = DeploymentDraft(pool_id=_uuid("pol", data.pop("pool")), **data)
 
         def effect() -> dict:
             return {"id": ids.encode("dep", services.deployments.add(draft, actor=actor, now=now))}
 
         once = self.once(request, operation="deployments.create", payload=request.data, now=now, effect=effect)
-        return Response(_deployment(once.body["id"], request), status=201)
+        return Response(_deployment(once.body["id"], self.actor), status=201)
 
 
 class RetireDeployment(ApiView):
@@ -80,8 +81,8 @@ class RetireDeployment(ApiView):
     @extend_schema(request=None, responses=shapes.DeploymentSerializer, operation_id="deployments_retire")
     def post(self, request: Request, public_id: str) -> Response:
         """Withdraw its offers and retire it; again changes nothing."""
-        services.deployments.retire(_uuid("dep", public_id), actor=request.actor, now=clock.now())
-        return Response(_deployment(public_id, request))
+        services.deployments.retire(_uuid("dep", public_id), actor=self.actor, now=clock.now())
+        return Response(_deployment(public_id, self.actor))
 
 
 class Offers(ApiView):
@@ -92,7 +93,7 @@ class Offers(ApiView):
     @extend_schema(responses=shapes.OfferListSerializer, operation_id="offers_list")
     def get(self, request: Request) -> Response:
         """All of them, newest first."""
-        listed = [shapes.offer(view) for view in selectors.plans_of(request.actor, now=clock.now())]
+        listed = [shapes.offer(view) for view in selectors.plans_of(self.actor, now=clock.now())]
         return Response(shapes.OfferListSerializer({"data": listed, "next": None}).data)
 
     @extend_schema(
@@ -100,13 +101,13 @@ class Offers(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Save one as a draft; `POST …/post` makes it live."""
-        draft, actor, now = _draft(request), request.actor, clock.now()
+        draft, actor, now = _draft(request), self.actor, clock.now()
 
         def effect() -> dict:
             return {"id": ids.encode("off", services.offers.create(draft, actor=actor, now=now))}
 
         once = self.once(request, operation="offers.create", payload=request.data, now=now, effect=effect)
-        return Response(_offer(once.body["id"], request), status=201)
+        return Response(_offer(once.body["id"], self.actor), status=201)
 
 
 class PreviewOffer(ApiView):
@@ -119,7 +120,7 @@ class PreviewOffer(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Window by window; nothing is written."""
-        found = services.offers.preview(_draft(request), actor=request.actor, now=clock.now())
+        found = services.offers.preview(_draft(request), actor=self.actor, now=clock.now())
         return Response(shapes.OfferPreviewSerializer(shapes.preview(found)).data)
 
 
@@ -131,7 +132,7 @@ class OfferDetail(ApiView):
     @extend_schema(responses=shapes.OfferSerializer, operation_id="offers_get")
     def get(self, request: Request, public_id: str) -> Response:
         """With its posted windows."""
-        return Response(_offer(public_id, request))
+        return Response(_offer(public_id, self.actor))
 
 
 class ChangeOffer(ApiView):
@@ -144,8 +145,8 @@ class ChangeOffer(ApiView):
     def post(self, request: Request, public_id: str) -> Response:
         """Do it; again changes nothing."""
         change = getattr(services.offers, self.action)
-        change(_uuid("off", public_id), actor=request.actor, now=clock.now())
-        return Response(_offer(public_id, request))
+        change(_uuid("off", public_id), actor=self.actor, now=clock.now())
+        return Response(_offer(public_id, self.actor))
 
 
 def _draft(request: Request) -> PlanDraft:
@@ -160,13 +161,13 @@ def _draft(request: Request) -> PlanDraft:
     )
 
 
-def _offer(public_id: str, request: Request) -> dict[str, Any]:
-    view = selectors.plan(_uuid("off", public_id), request.actor, now=clock.now())
+def _offer(public_id: str, actor: Actor) -> dict[str, Any]:
+    view = selectors.plan(_uuid("off", public_id), actor, now=clock.now())
     return shapes.OfferSerializer(shapes.offer(view)).data
 
 
-def _deployment(public_id: str, request: Request) -> dict[str, Any]:
-    view = selectors.deployment_of(_uuid("dep", public_id), request.actor)
+def _deployment(public_id: str, actor: Actor) -> dict[str, Any]:
+    view = selectors.deployment_of(_uuid("dep", public_id), actor)
     return shapes.DeploymentSerializer(shapes.deployment(view)).data
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -16,7 +17,7 @@ import market.selectors
 import metering_ingest.selectors
 from config.replay.database import NAME, replay_database_exists, use_replay_database
 
-CHECKS = {
+CHECKS: dict[str, Callable[[], Iterable[Any]]] = {
     "ledger": ledger.selectors.verify,
     "market": market.selectors.verify,
     "metering": metering_ingest.selectors.verify,
