@@ -7,7 +7,7 @@ import os
 import secrets
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from django.core.management import call_command
 from django.db import transaction
@@ -178,7 +178,10 @@ def _seed(engine_port: int, now: datetime) -> dict[str, Any]:
     engines = []
     for name, details, number, pools in _PROVIDERS:
         port, key = engine_port + number, secrets.token_urlsafe(24)
-        specs = [seeding.DeploymentSpec(*cast(Any, pool), f"http://127.0.0.1:{port}", key, True) for pool in pools]
+        specs = [
+            seeding.DeploymentSpec(*pool, endpoint=f"http://127.0.0.1:{port}", key=key, private=True)  # type: ignore[misc]
+            for pool in pools
+        ]
         seeding.provider(name, specs, now=now, **details)
         models = sorted({spec.line for spec in specs})
         rate = sum(spec.rate_st_per_second for spec in specs)
