@@ -97,6 +97,8 @@ class Bucket(models.Model):
     version = models.BigIntegerField()
     settled_version = models.BigIntegerField(default=0)
     changed_at = models.DateTimeField()
+    # Since when something of it waits to be settled; a bucket in steady use is never quiet.
+    waiting_since = models.DateTimeField()
 
     class Meta:
         db_table = "metering_bucket"

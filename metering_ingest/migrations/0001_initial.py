@@ -121,6 +121,7 @@ class Migration(migrations.Migration):
                 ('version', models.BigIntegerField()),
                 ('settled_version', models.BigIntegerField(default=0)),
                 ('changed_at', models.DateTimeField()),
+                ('waiting_since', models.DateTimeField()),
                 ('allocation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='market.allocation')),
             ],
             options={

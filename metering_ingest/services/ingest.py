@@ -142,8 +142,8 @@ _COPY_RECORDS = (
 
 _ROLL_UP = """
 INSERT INTO metering_bucket AS b (allocation_id, card_digest, meter, records, prompt_tokens, cached_tokens,
-    completion_tokens, micro_st, version, settled_version, changed_at)
-SELECT a, d, m, r, p, c, g, s, 1, 0, %s
+    completion_tokens, micro_st, version, settled_version, changed_at, waiting_since)
+SELECT a, d, m, r, p, c, g, s, 1, 0, %s, %s
 FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
     AS t (a, d, m, r, p, c, g, s)
 ON CONFLICT (allocation_id, card_digest, meter) DO UPDATE SET
@@ -153,7 +153,8 @@ ON CONFLICT (allocation_id, card_digest, meter) DO UPDATE SET
     completion_tokens = b.completion_tokens + excluded.completion_tokens,
     micro_st = b.micro_st + excluded.micro_st,
     version = b.version + 1,
-    changed_at = greatest(b.changed_at, excluded.changed_at)
+    changed_at = greatest(b.changed_at, excluded.changed_at),
+    waiting_since = CASE WHEN b.settled_version = b.version THEN excluded.waiting_since ELSE b.waiting_since END
 """
 
 
@@ -170,7 +171,7 @@ def _roll_up(counted: Sequence[tuple[UsageEvent, Counted]], now: datetime) -> No
     ordered = sorted(sums.items())  # buckets are locked in one order
     columns = [[key[i] for key, _ in ordered] for i in range(3)] + [[t[i] for _, t in ordered] for i in range(5)]
     with connection.cursor() as cursor:
-        cursor.execute(_ROLL_UP, [now, *columns])
+        cursor.execute(_ROLL_UP, [now, now, *columns])
 
 
 def _set_aside(refused: Sequence[tuple[_Claim, Refused]], sender: Actor, now: datetime) -> None:
