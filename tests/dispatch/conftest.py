@@ -100,7 +100,7 @@ def _sell_and_buy(scene: Any, name: str, engine_url: str, key: str, now: datetim
         draft = PlanDraft(deployment, "interactive", Once(window_start), 3_500, 1_000_000)
         plan = services.offers.create(draft, actor=scene.provider, now=now)
         services.offers.post(plan, actor=scene.provider, now=now)
-        scene.buy(window_start, BOUGHT_ST, 2_500_000, now=now)
+        scene.buy(window_start, BOUGHT_ST, 3_000_000, now=now)
     scene.clear(now=now + timedelta(seconds=8))
     for plan in _plans(scene):
         services.offers.withdraw(plan, actor=scene.provider, now=now)

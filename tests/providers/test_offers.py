@@ -111,7 +111,7 @@ class TestPosting:
 
     def test_tells_its_sold_share_after_a_round(self, scene: Scene, deployment) -> None:
         offer = posted(scene, plan(deployment, Once(NEXT)))
-        scene.buy(NEXT, 900_000, 2_500_000, now=NOW)
+        scene.buy(NEXT, 900_000, 3_000_000, now=NOW)
 
         scene.clear(now=NOW + timedelta(seconds=6))
 
@@ -141,7 +141,7 @@ class TestCapacity:
 
     def test_a_withdrawn_offer_gives_back_what_it_did_not_sell(self, scene: Scene, deployment) -> None:
         first = posted(scene, plan(deployment, Once(NEXT)))
-        scene.buy(NEXT, 1_800_000, 2_500_000, now=NOW)
+        scene.buy(NEXT, 1_800_000, 3_000_000, now=NOW)
         scene.clear(now=NOW + timedelta(seconds=6))
         services.offers.withdraw(first.id, actor=scene.provider, now=NOW)
 
