@@ -41,7 +41,7 @@ def render(figures: DocumentFigures, language: Language) -> bytes:
             sys_inputs={"d": data},
             format="pdf",
             pdf_standards=["a-2b"],
-            timestamp=datetime.fromisoformat(figures.issued_at),
+            timestamp=datetime.fromisoformat(figures.issued_at).replace(microsecond=0),  # typst takes whole seconds
         )
     assert isinstance(pdf, bytes)
     return pdf

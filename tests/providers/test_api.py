@@ -47,7 +47,7 @@ def api(scene: Scene, now: datetime) -> Api:
     return Api(scene.provider, "offers:read", "offers:write", now=now)
 
 
-def offer(deployment: str, **change) -> dict:
+def offer(deployment: str, /, **change) -> dict:
     return {
         "deployment": deployment, "grade": "interactive", "kind": "weekly", "weekdays": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
         "from_hour": 22, "to_hour": 6, "discount_bps": 3500, "floor_per_million": "1.00", **change,

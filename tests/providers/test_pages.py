@@ -51,7 +51,7 @@ def deployment(scene: Scene, now: datetime):
     return scene.deployment(scene.pool(now=now), now=now)
 
 
-def filled(deployment, **change) -> dict:
+def filled(deployment, /, **change) -> dict:
     return {
         "deployment": str(deployment), "grade": "interactive", "kind": "weekly", "weekdays": list("0123456"),
         "from_hour": "22", "to_hour": "6", "discount": "35", "floor": "1.00", "share": "100", **change,

@@ -178,3 +178,9 @@ def _rightmost(document: bytes) -> float:
     for page in PdfReader(io.BytesIO(document)).pages:
         page.extract_text(visitor_text=note)
     return max(found)
+
+
+def test_an_instant_with_microseconds_prints():
+    figures = replace(sample.document(1), issued_at="2026-11-24T10:18:25.526094Z")
+
+    assert pages(pdf.render(figures, "en"))
