@@ -37,7 +37,8 @@ def check(book: Any, result: Any) -> None:
     _need(welfare == result.welfare, "welfare is the sum of limits times fills")
     served_bids, served_offers = ([r[1] for r in rows if r[0] == side and r[5]] for side in (0, 1))
     open_bids, open_offers = ([r[1] for r in rows if r[0] == side and r[5] < r[2]] for side in (0, 1))
-    _need(max(open_bids, default=float("-inf")) < min(open_offers, default=float("inf")), "no more volume is possible")
+    crossed = open_bids and open_offers and max(open_bids) >= min(open_offers)
+    _need(not crossed, "no more volume is possible")
     if not result.volume:
         _need(
             (result.price, result.low, result.high, result.collar_hit) == (None, None, None, False),

@@ -13,7 +13,6 @@ from django.db import connection
 
 from tests.fakes.engine.app import Behaviour, Engine
 from tests.fakes.engine.serving import served
-from tests.providers.scene import wipe
 
 FAST = 10**7  # ST/s
 BOUGHT_ST = 500_000
@@ -46,6 +45,7 @@ def house(django_db_setup: None, django_db_blocker: Any) -> Iterator[House]:
     """
     from config.native import guarded
     from dispatch.asgi import application
+    from tests.providers.scene import wipe
 
     near = Engine(("llama-3-8b",), FAST, "near", "near-key")
     far = Engine(("llama-3-8b",), FAST, "far", "far-key")

@@ -17,9 +17,12 @@ import pytest
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Start the servers and name the test settings."""
-    if os.environ.get("TOKENSPOT_NO_SERVICES"):
-        return
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
+    if os.environ.get("TOKENSPOT_NO_SERVICES"):
+        import django
+
+        django.setup()  # the folders of kernels stand below conftests that import models
+        return
     stack = ExitStack()
     early_config.add_cleanup(stack.close)
     state = Path(tempfile.mkdtemp(prefix="ts-"))
