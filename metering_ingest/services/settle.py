@@ -14,7 +14,8 @@ WITH counter AS (
 ), quiet AS (
     SELECT id, version, records, prompt_tokens, cached_tokens, completion_tokens, micro_st
     FROM metering_bucket
-    WHERE settled_version < version AND (changed_at <= %(quiet_since)s OR waiting_since <= %(waited_since)s) AND (SELECT last FROM counter) >= 0
+    WHERE settled_version < version AND (changed_at <= %(quiet_since)s OR waiting_since <= %(waited_since)s)
+        AND (SELECT last FROM counter) >= 0
     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), marked AS (
     UPDATE metering_bucket b SET settled_version = q.version FROM quiet q WHERE b.id = q.id
