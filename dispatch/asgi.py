@@ -40,7 +40,8 @@ _REQUEST_SECONDS = 600  # below the life of a reservation
 _OPEN_MOST = 256
 _CLOSE_RETRIES = (0.2, 1.0, 3.0)
 _UNAVAILABLE = (OperationalError, InterfaceError)
-_pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="gateway")
+POOL_THREADS = 8
+_pool = ThreadPoolExecutor(max_workers=POOL_THREADS, thread_name_prefix="gateway")
 _T = TypeVar("_T")
 
 

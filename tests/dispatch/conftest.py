@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from tests.fakes.engine.app import Behaviour, Engine
 from tests.fakes.engine.serving import served
@@ -43,17 +45,18 @@ def house(django_db_setup: None, django_db_blocker: Any) -> Iterator[House]:
 
     A test's own transaction reads what the gateway commits; what a test writes, the gateway does not see.
     """
+    import dispatch.asgi
     from config.native import guarded
-    from dispatch.asgi import application
     from tests.providers.scene import wipe
 
     near = Engine(("llama-3-8b",), FAST, "near", "near-key")
     far = Engine(("llama-3-8b",), FAST, "far", "far-key")
     with django_db_blocker.unblock(), served(near) as near_url, served(far) as far_url:
         try:
-            with served(guarded(application)) as url:
+            with served(guarded(dispatch.asgi.application)) as url:
                 yield _furnish(url, near, far, near_url, far_url)
         finally:
+            _close_connections_of(dispatch.asgi._pool, dispatch.asgi.POOL_THREADS)
             wipe()
             connection.close()
 
@@ -64,6 +67,18 @@ def _calm(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "house" in request.fixturenames:
         request.getfixturevalue("house").behave()
+
+
+def _close_connections_of(pool: ThreadPoolExecutor, threads: int) -> None:
+    """Close what each thread of a pool keeps open: a database that is still in use cannot be dropped."""
+    together = Barrier(threads)  # none takes a second turn before all had their first
+
+    def close() -> None:
+        together.wait(timeout=10)
+        connections.close_all()
+
+    for closed in [pool.submit(close) for _ in range(threads)]:
+        closed.result()
 
 
 def _furnish(url: str, near: Engine, far: Engine, near_url: str, far_url: str) -> House:
