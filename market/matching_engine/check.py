@@ -1,11 +1,11 @@
-"""The certificate checker: plain Python, no solver, nothing of the engine. Copy it and check a round yourself.
-
-Give it the clipped book and the result as they were published.
-"""
+"""The checker of a round: plain Python, no solver, nothing of the engine. Copy it, and check what was published."""
 
 from __future__ import annotations
 
+from math import inf, isfinite
 from typing import Any
+
+Row = tuple[int, float, int, int, bytes, int]  # side, clipped limit, quantity, cohort, tie, fill; integers are exact
 
 
 class Breach(Exception):
@@ -13,63 +13,47 @@ class Breach(Exception):
 
 
 def check(book: Any, result: Any) -> None:
-    """Prove that a result is the one the rules allow: equilibrium, most volume, margin rule, floored midpoint.
-
-    :raises Breach: the first rule that does not hold.
-    """
-    low, high, tick = book.collar_low, book.collar_high, book.tick
-    takes_any = [False] * len(book.side) if book.takes_any is None else [bool(x) for x in book.takes_any]
-    rows, welfare = [], 0
-    for i, (side, price, quantity) in enumerate(zip(book.side, book.price, book.quantity, strict=True)):
-        limit: float | int = int(price)
-        if takes_any[i]:
-            limit = float("-inf") if side else float("inf")
-        if side and low is not None:
-            limit = max(limit, low)
-        if not side and high is not None:
-            limit = min(limit, high)
-        rows.append((int(side), limit, int(quantity), int(book.cohort[i]), book.tie[i], int(result.fill[i])))
-        if not takes_any[i]:
-            welfare += (-1 if side else 1) * int(limit) * rows[-1][5]
-    _need(all(0 <= fill <= quantity for _, _, quantity, _, _, fill in rows), "fills lie within quantities")
-    bought, sold = (sum(row[5] for row in rows if row[0] == side) for side in (0, 1))
-    _need(bought == sold == result.volume, "bought = sold = volume")
-    _need(welfare == result.welfare, "welfare is the sum of limits times fills")
+    """Raise a Breach unless this is the one result that the rules allow: equilibrium, most volume, margin, price."""
+    floor = -inf if book.collar_low is None else int(book.collar_low)
+    ceiling = inf if book.collar_high is None else int(book.collar_high)
+    free = [False] * len(book.side) if book.takes_any is None else book.takes_any
+    columns = zip(book.side, book.price, free, book.quantity, book.cohort, book.tie, result.fill, strict=True)
+    rows: list[Row] = []
+    for side, price, is_free, quantity, cohort, tie, fill in columns:
+        limit = max(-inf if is_free else int(price), floor) if side else min(inf if is_free else int(price), ceiling)
+        rows.append((int(side), limit, int(quantity), int(cohort), tie, int(fill)))
+    _need(all(0 <= r[5] <= r[2] for r in rows), "fills lie within quantities")
+    _need(sum(r[5] for r in rows if not r[0]) == sum(r[5] for r in rows if r[0]) == result.volume, "bought = sold")
+    worth = sum((-1 if r[0] else 1) * int(r[1]) * r[5] for r in rows if isfinite(r[1]))
+    _need(worth == result.welfare, "welfare is the sum of limits times fills")
     served_bids, served_offers = ([r[1] for r in rows if r[0] == side and r[5]] for side in (0, 1))
     open_bids, open_offers = ([r[1] for r in rows if r[0] == side and r[5] < r[2]] for side in (0, 1))
-    crossed = open_bids and open_offers and max(open_bids) >= min(open_offers)
-    _need(not crossed, "no more volume is possible")
-    if not result.volume:
-        _need(
-            (result.price, result.low, result.high, result.collar_hit) == (None, None, None, False),
-            "no trade, no price",
-        )
-        return
-    ends = (max([*served_offers, *open_bids]), min([*served_bids, *open_offers]))
-    least = low if ends[0] == float("-inf") else ends[0]
-    most = high if ends[1] == float("inf") else ends[1]
-    _need((result.low, result.high) == (least, most), "the interval is what served and open orders leave")
-    _need(least is None or most is None or least <= most, "the interval is not empty")
-    middle = most if least is None else least if most is None else (int(least) // tick + int(most) // tick) // 2 * tick
-    _need(result.price == middle, "the price is the floored midpoint")
-    _need(result.collar_hit == (middle is not None and middle in {low, high}), "the collar's hit is printed")
-    for side, served in ((0, served_bids), (1, served_offers)):
-        last = min(served) if side == 0 else max(served)
-        better = [r for r in rows if r[0] == side and (r[1] > last if side == 0 else r[1] < last)]
-        _need(all(r[5] == r[2] for r in better), "orders inside the price are full")
-        _margin([r for r in rows if r[0] == side and r[1] == last])
+    _need(
+        max(open_bids, default=-inf) < min(open_offers, default=inf) or not (open_bids and open_offers), "most volume"
+    )
+    low, high = max(served_offers + open_bids, default=-inf), min(served_bids + open_offers, default=inf)
+    _need(not result.volume or low <= high, "no accepted order loses, and none of the better ones is left out")
+    ends = tuple(int(end) if result.volume and isfinite(end) else None for end in (low, high))
+    _need((result.low, result.high) == ends, "the interval is what served and open orders leave")
+    price = None if None in ends else (int(low) // book.tick + int(high) // book.tick) // 2 * book.tick
+    _need(result.price == price, "the price is the floored midpoint; no trade, no price")
+    _need(result.collar_hit == (price is not None and price in {floor, ceiling}), "a price at the collar is flagged")
+    for side in (0, 1):
+        _margin([r for r in rows if r[0] == side and r[2]])
 
 
-def _margin(rows: list[Any]) -> None:
-    left = sum(row[5] for row in rows)
-    for age in sorted({row[3] for row in rows}):
-        cohort = [row for row in rows if row[3] == age]
-        wanted = sum(row[2] for row in cohort)
+def _margin(rows: list[Row]) -> None:
+    """Inside one side: better limits first, then older cohorts, then in proportion, leftovers by remainder and tie."""
+    left, groups = sum(r[5] for r in rows), dict[tuple[float, int], list[Row]]()
+    for row in rows:
+        groups.setdefault((row[1] if row[0] else -row[1], row[3]), []).append(row)
+    for _, group in sorted(groups.items(), key=lambda item: item[0]):
+        wanted = sum(r[2] for r in group)
         given = min(wanted, left)
-        ranked = sorted(cohort, key=lambda row: (-(row[2] * given % wanted), row[4]))
-        extra = given - sum(row[2] * given // wanted for row in cohort)
-        exact = all(row[5] == row[2] * given // wanted + (i < extra) for i, row in enumerate(ranked))
-        _need(exact, "the margin is shared by cohort, in proportion, remainders by tie")
+        ranked = sorted(group, key=lambda r: (-(r[2] * given % wanted), r[4]))
+        extra = given - sum(r[2] * given // wanted for r in group)
+        exact = all(r[5] == r[2] * given // wanted + (at < extra) for at, r in enumerate(ranked))
+        _need(exact, "the last price is shared by cohort, in proportion, then by remainder and tie")
         left -= given
 
 
