@@ -28,6 +28,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     state = Path(tempfile.mkdtemp(prefix="ts-"))
     stack.callback(shutil.rmtree, state, ignore_errors=True)
     os.environ["TOKENSPOT_STATE"] = str(state)
+    from config.messages import compile_catalogue
     from config.services.local import local_services
+
+    compile_catalogue()
 
     stack.enter_context(local_services(state, fast=True))
