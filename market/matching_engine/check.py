@@ -28,9 +28,7 @@ def check(book: Any, result: Any) -> None:
     _need(worth == result.welfare, "welfare is the sum of limits times fills")
     served_bids, served_offers = ([r[1] for r in rows if r[0] == side and r[5]] for side in (0, 1))
     open_bids, open_offers = ([r[1] for r in rows if r[0] == side and r[5] < r[2]] for side in (0, 1))
-    _need(
-        max(open_bids, default=-inf) < min(open_offers, default=inf) or not (open_bids and open_offers), "most volume"
-    )
+    _need(not (open_bids and open_offers) or max(open_bids) < min(open_offers), "no more volume is possible")
     low, high = max(served_offers + open_bids, default=-inf), min(served_bids + open_offers, default=inf)
     _need(not result.volume or low <= high, "no accepted order loses, and none of the better ones is left out")
     ends = tuple(int(end) if result.volume and isfinite(end) else None for end in (low, high))

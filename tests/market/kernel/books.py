@@ -65,24 +65,70 @@ def clipped(rows: list[Row], low: int | None = None, high: int | None = None) ->
 
 
 def oracle(rows: list[Row], *, tick: int = 1, low: int | None = None, high: int | None = None) -> dict[str, Any]:
-    """What the rules give: the best bid meets the best offer, as long as they cross; then shares and the price."""
+    """What the rules give: the best bid meets the best offer for as long as they cross; then shares, then the price."""
     limits = clipped(rows, low, high)
+    volume = _most_volume(rows, limits)
     fills = [0] * len(rows)
-    volume = _volume(rows, limits)
     for side in (BID, OFFER):
         left = volume
-        ranks = sorted({(-x if side == BID else x, row[3]) for row, x in zip(rows, limits, strict=True) if row[0] == side})
-        for rank in ranks:
-            group = [i for i, row in enumerate(rows)
-                     if row[0] == side and (-limits[i] if side == BID else limits[i], row[3]) == rank]  # fmt: skip
-            left -= _pro_rata(rows, group, left, fills)
+        members = [i for i, row in enumerate(rows) if row[0] == side]
+        rank = {i: (-limits[i] if side == BID else limits[i], rows[i][3]) for i in members}
+        for level in sorted(set(rank.values())):
+            left -= _pro_rata(rows, [i for i in members if rank[i] == level], left, fills)
     if not volume:
         return {"volume": 0, "fills": fills, "price": None, "low": None, "high": None, "welfare": 0}
-    bottom = max(x for x, row, fill in zip(limits, rows, fills, strict=True)
-                 if (row[0] == OFFER and fill) or (row[0] == BID and fill < row[2]))  if _any_low(rows, fills) else -inf  # fmt: skip
-    top = min(x for x, row, fill in zip(limits, rows, fills, strict=True)
-              if (row[0] == BID and fill) or (row[0] == OFFER and fill < row[2]))  # fmt: skip
-    ends = [int(end) if isfinite(end) else None for end in (bottom, top)]
-    middle = None if None in ends else (bottom // tick + top // tick) // 2 * tick
-    return {"volume": volume, "fills": fills, "price": middle, "low": ends[0], "high": ends[1],
-            "welfare": welfare(rows, limits, fills)}  # fmt: skip
+    served = [[limits[i] for i, row in enumerate(rows) if row[0] == side and fills[i]] for side in (BID, OFFER)]
+    still = [[limits[i] for i, row in enumerate(rows) if row[0] == side and fills[i] < row[2]] for side in (BID, OFFER)]
+    bottom, top = max(served[OFFER] + still[BID]), min(served[BID] + still[OFFER])
+    bounded = isfinite(bottom) and isfinite(top)
+    return {
+        "volume": volume,
+        "fills": fills,
+        "price": (int(bottom) + int(top)) // (2 * tick) * tick if bounded else None,
+        "low": int(bottom) if isfinite(bottom) else None,
+        "high": int(top) if isfinite(top) else None,
+        "welfare": welfare(rows, limits, fills),
+    }
+
+
+def welfare(rows: list[Row], limits: list[float | int], fills: list[int]) -> int:
+    """Limit x fill of bids less that of offers; a limit that does not exist counts 0."""
+    return sum(
+        (1 if row[0] == BID else -1) * int(limit) * fill
+        for row, limit, fill in zip(rows, limits, fills, strict=True)
+        if isfinite(limit)
+    )
+
+
+def said(result: Result) -> dict[str, Any]:
+    """A result in the oracle's words."""
+    return {"volume": result.volume, "fills": result.fill.tolist(), "price": result.price, "low": result.low,
+            "high": result.high, "welfare": result.welfare}  # fmt: skip
+
+
+def _most_volume(rows: list[Row], limits: list[float | int]) -> int:
+    bids = sorted(([x, row[2]] for row, x in zip(rows, limits, strict=True) if row[0] == BID), key=lambda one: -one[0])
+    offers = sorted(
+        ([x, row[2]] for row, x in zip(rows, limits, strict=True) if row[0] == OFFER), key=lambda one: one[0]
+    )
+    volume = 0
+    while bids and offers and bids[0][0] >= offers[0][0]:
+        lots = min(bids[0][1], offers[0][1])
+        volume += int(lots)
+        for queue in (bids, offers):
+            queue[0][1] -= lots
+            if not queue[0][1]:
+                queue.pop(0)
+    return volume
+
+
+def _pro_rata(rows: list[Row], group: list[int], left: int, fills: list[int]) -> int:
+    wanted = sum(rows[i][2] for i in group)
+    given = min(wanted, left)
+    exact = {i: Fraction(rows[i][2] * given, wanted) for i in group}
+    for i in group:
+        fills[i] = int(exact[i])
+    extra = given - sum(fills[i] for i in group)
+    for i in sorted(group, key=lambda i: (-(exact[i] % 1), i))[:extra]:
+        fills[i] += 1
+    return given
