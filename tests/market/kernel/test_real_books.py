@@ -50,6 +50,18 @@ def _published() -> dict[str, int]:
         return {row["book"]: int(row["published_price"]) for row in csv.DictReader(file)}
 
 
+def _clears(rows: list[tuple[str, str, str]], price: int) -> bool:
+    """Whether demand above the price is within supply up to it, and supply below it within demand from it up."""
+    dearer, at_least, cheaper, at_most = 0, 0, 0, 0
+    for side, limit, quantity in rows:
+        lots, gain = int(quantity), 1 if limit == "" else int(limit) - price if side == "buy" else price - int(limit)
+        if side == "buy":
+            dearer, at_least = dearer + lots * (gain > 0), at_least + lots * (gain >= 0)
+        else:
+            cheaper, at_most = cheaper + lots * (gain > 0), at_most + lots * (gain >= 0)
+    return dearer <= at_most and cheaper <= at_least
+
+
 class TestRealBooks:
     def test_the_published_price_clears_each_book_and_is_ours_where_only_one_does(self) -> None:
         books, published = _books(), _published()
@@ -60,7 +72,8 @@ class TestRealBooks:
             result = clear(one)
             check(one, result)
             price = published[name]
-            assert (result.low is None or result.low <= price) and (result.high is None or price <= result.high), name
+            assert _clears(rows, price), name
+            assert result.low <= price <= result.high, name
             if result.low == result.high:
                 single += 1
                 assert result.price == price, name
@@ -71,7 +84,7 @@ class TestRealBooks:
 
 class TestWorkedAuctions:
     @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
-    def test_has_the_volume_and_the_interval_of_its_source(self, case: dict[str, Any]) -> None:
+    def test_has_the_volume_and_the_interval_of_its_source_and_our_price_in_it(self, case: dict[str, Any]) -> None:
         orders = case["orders"]
         prices = [Decimal(o["price"]) for o in orders if o.get("price") not in (None, "")]
         scale = 10 ** max([0, *(-int(p.as_tuple().exponent) for p in prices)])
@@ -81,8 +94,8 @@ class TestWorkedAuctions:
 
         check(one, result)
         expected = case["expected"]
+        ends = [None if end is None else int(Decimal(end) * scale) for end in expected["equilibrium_price_interval"]]
         assert result.volume == int(Decimal(expected["volume"]))
-        if interval := expected.get("equilibrium_price_interval"):
-            ends = [None if end in (None, "") else int(Decimal(end) * scale) for end in interval]
-            if result.volume:
-                assert [result.low, result.high] == ends
+        assert [result.low, result.high] == ends
+        middle = expected["midpoint_price"]  # the source's own price follows other rules inside the interval
+        assert result.price == (None if middle is None else int(Decimal(middle) * scale // 1))
