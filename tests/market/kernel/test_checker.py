@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +83,13 @@ class TestCheck:
 
         with pytest.raises(Breach, match="floored midpoint"):
             check(one, replace(clear(one), price=10))
+
+    def test_refuses_a_trade_in_which_somebody_loses(self) -> None:
+        one = book([(0, 5, 1, 0), (1, 8, 1, 0)])
+        forged = replace(clear(one), price=6, low=8, high=5, volume=1, welfare=-3, fill=np.array([1, 1]))
+
+        with pytest.raises(Breach, match="no accepted order loses"):
+            check(one, forged)
 
     def test_is_short_and_imports_nothing_of_the_engine(self) -> None:
         lines = SOURCE.read_text().splitlines()

@@ -105,6 +105,13 @@ class TestSizes:
         with pytest.raises(BookTooLarge):
             clear(book([(0, 2**61, 1, 0), (1, 1, 1, 0)]))
 
+    def test_the_bound_is_exact(self) -> None:
+        rows: list[Row] = [(0, 1, 2**61 + 2**30, 0), (0, 1, 2**61 - 2**30 - 2, 0), (1, 1, 1, 0)]
+
+        assert clear(book(rows)).volume == 1
+        with pytest.raises(BookTooLarge):
+            clear(book([*rows, (1, 1, 1, 0)]))
+
     def test_a_million_orders_of_a_trillion_lots_stay_exact(self) -> None:
         count = 10**6
         r = np.random.default_rng(7)
