@@ -16,7 +16,7 @@ from market import selectors as market
 from metering_ingest.kernel.classify import Counted, Refused, classify
 from metering_ingest.kernel.events import UsageEvent, parse
 from metering_ingest.kernel.identity import content_hash, usage_key
-from metering_ingest.services.partitions import partition_stands
+from metering_ingest.services.partitions import ensure_partition
 from token_standard.cards import Card
 from token_standard.catalogue import UnknownCard, card_by_digest
 
@@ -58,7 +58,7 @@ def ingest_records(records: Sequence[UsageEvent], *, sender: Actor, now: datetim
     for claim in claims:
         firsts.setdefault(claim.key, claim)
     allocations = market.allocations_many({claim.event.allocation_id for claim in claims})
-    partition_stands(_day(now))
+    ensure_partition(_day(now))
     with transaction.atomic():
         known = _claim(list(firsts.values()), now)
         fresh = [claim for claim in firsts.values() if claim.key not in known]

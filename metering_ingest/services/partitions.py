@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 
 from django.db import connection, transaction
 
@@ -17,24 +16,25 @@ def make_partitions(*, now: datetime) -> int:
     return sum(ensure_partition(day) for day in days)
 
 
-@lru_cache(maxsize=16)
-def partition_stands(day: date) -> bool:
-    """Make sure, once a process and day, that records can arrive; it is made ahead already unless the beat was down."""
-    ensure_partition(day)
-    return True
-
-
 def ensure_partition(day: date) -> bool:
     """Make the partition of one day of arrival; False where it stands already."""
     name = f"metering_usage_record_{day:%Y%m%d}"
+    if _stands(name):
+        return False
     with transaction.atomic(), connection.cursor() as cursor:
         # Two makers at once would both see it missing: the second waits here, then sees it.
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('metering partitions'))")
-        cursor.execute("SELECT to_regclass(%s)", [name])
-        if cursor.fetchone()[0] is not None:
+        if _stands(name):
             return False
         cursor.execute(
             f"CREATE TABLE {name} PARTITION OF metering_usage_record "
             f"FOR VALUES FROM ('{day.isoformat()}') TO ('{(day + timedelta(days=1)).isoformat()}')"
         )
     return True
+
+
+def _stands(name: str) -> bool:
+    with connection.cursor() as cursor:
+        # Read as a table, by the statement's own snapshot: a name look-up may answer from this session's memory.
+        cursor.execute("SELECT 1 FROM pg_class WHERE relname = %s", [name])
+        return cursor.fetchone() is not None
