@@ -5,6 +5,8 @@ import random
 import signal
 import subprocess
 import sys
+import time
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -44,6 +46,12 @@ def assert_whole():
     assert ledger.verify() == []
 
 
+def after_a_while(chance, step):
+    """Start a little later than the others, so that the race goes every way."""
+    time.sleep(chance.uniform(0, 0.02))
+    return step()
+
+
 class TestFourWorkers:
     def test_clear_each_round_once(self, world):
         crossing(world, 3)
@@ -67,9 +75,10 @@ class TestCancelAgainstClear:
             bids = [world.bid(buyer, 2_000, 2 * YUAN) for _ in range(3)]
             world.offer(seller, 3_000, 2 * YUAN)
             world.now = selectors.the_market().next_close_at
-            steps = [lambda: services.rounds.clear(world.market_id, now=world.now)]
+            steps = [lambda: after_a_while(chance, lambda: services.rounds.clear(world.market_id, now=world.now))]
             for bid in bids:
-                steps.append(lambda bid=bid: services.orders.cancel(bid.id, actor=buyer, now=world.now))
+                cancel = partial(services.orders.cancel, bid.id, actor=buyer, now=world.now)
+                steps.append(lambda cancel=cancel: after_a_while(chance, cancel))
             chance.shuffle(steps)
 
             results = together(*steps)
