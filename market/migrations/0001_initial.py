@@ -53,6 +53,8 @@ CREATE TRIGGER market_round_steps BEFORE UPDATE ON market_round
 
 -- Fills take from the book, all rows of a statement at once. Refused: a fill without a frozen round, of another
 -- product or cell, beyond its limit, beyond what is left, and cells where bought and sold differ.
+-- EXECUTE plans a statement anew each time: a plan kept from a round of ten fills is wrong for a hundred thousand, and
+-- one kept from a large round would read all fills there ever were.
 CREATE FUNCTION market_take_fills() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     culprit uuid;
@@ -64,13 +66,15 @@ BEGIN
         RAISE EXCEPTION 'a fill needs a frozen round, % is none', culprit
             USING ERRCODE = 'check_violation', CONSTRAINT = 'market_fill_round';
     END IF;
-    SELECT f.order_id INTO culprit FROM new_fills f
+    EXECUTE $q$
+        SELECT f.order_id FROM new_fills f
         LEFT JOIN market_book b ON b.order_id = f.order_id
         LEFT JOIN market_cell c ON c.id = f.cell_id
         WHERE b.side IS DISTINCT FROM f.side OR c.product_id IS DISTINCT FROM b.product_id
             OR CASE b.side WHEN 0 THEN f.price_micros > b.limit_micros
-                ELSE f.price_micros < b.limit_micros OR f.cell_id <> b.cell_id END LIMIT 1;
-    IF FOUND THEN
+                ELSE f.price_micros < b.limit_micros OR f.cell_id <> b.cell_id END LIMIT 1
+    $q$ INTO culprit;
+    IF culprit IS NOT NULL THEN
         RAISE EXCEPTION 'order % is not in the book, or its fill breaks its terms', culprit
             USING ERRCODE = 'check_violation', CONSTRAINT = 'market_fill_terms';
     END IF;
@@ -81,6 +85,7 @@ BEGIN
         RAISE EXCEPTION 'cell % has two prices, or bought and sold differ', culprit
             USING ERRCODE = 'check_violation', CONSTRAINT = 'market_fill_balance';
     END IF;
+    EXECUTE $q$
     WITH asked AS MATERIALIZED (
         SELECT f.order_id, sum(f.quantity_st) AS quantity, max(r.closed_at) AS at
         FROM new_fills f JOIN market_round r ON r.id = f.round_id GROUP BY f.order_id
@@ -94,7 +99,8 @@ BEGIN
         INSERT INTO market_orderend (order_id, reason, unfilled_st, at)
         SELECT order_id, 'filled', 0, at FROM whole RETURNING order_id
     )
-    SELECT (SELECT count(*) FROM asked) - (SELECT count(*) FROM ended) - (SELECT count(*) FROM part) INTO missing;
+    SELECT (SELECT count(*) FROM asked) - (SELECT count(*) FROM ended) - (SELECT count(*) FROM part)
+    $q$ INTO missing;
     IF missing <> 0 THEN
         RAISE EXCEPTION '% orders are filled beyond what is left of them', missing
             USING ERRCODE = 'check_violation', CONSTRAINT = 'market_fill_within_left';
@@ -115,16 +121,18 @@ BEGIN
         RAISE EXCEPTION 'an allocation needs a frozen round, % is none', culprit
             USING ERRCODE = 'check_violation', CONSTRAINT = 'market_allocation_round';
     END IF;
-    SELECT a.order_id INTO culprit FROM (
-        SELECT round_id, cell_id, buy_order_id AS order_id, 0 AS side, sum(quantity_st) AS quantity,
-            min(price_micros) AS low, max(price_micros) AS high FROM new_allocations GROUP BY 1, 2, 3
-        UNION ALL
-        SELECT round_id, cell_id, sell_order_id, 1, sum(quantity_st), min(price_micros), max(price_micros)
-        FROM new_allocations GROUP BY 1, 2, 3
-    ) a LEFT JOIN market_fill f ON f.order_id = a.order_id AND f.round_id = a.round_id AND f.cell_id = a.cell_id
-    WHERE f.side IS DISTINCT FROM a.side OR f.quantity_st <> a.quantity
-        OR f.price_micros <> a.low OR a.low <> a.high LIMIT 1;
-    IF FOUND THEN
+    EXECUTE $q$
+        SELECT a.order_id FROM (
+            SELECT round_id, cell_id, buy_order_id AS order_id, 0 AS side, sum(quantity_st) AS quantity,
+                min(price_micros) AS low, max(price_micros) AS high FROM new_allocations GROUP BY 1, 2, 3
+            UNION ALL
+            SELECT round_id, cell_id, sell_order_id, 1, sum(quantity_st), min(price_micros), max(price_micros)
+            FROM new_allocations GROUP BY 1, 2, 3
+        ) a LEFT JOIN market_fill f ON f.order_id = a.order_id AND f.round_id = a.round_id AND f.cell_id = a.cell_id
+        WHERE f.side IS DISTINCT FROM a.side OR f.quantity_st <> a.quantity
+            OR f.price_micros <> a.low OR a.low <> a.high LIMIT 1
+    $q$ INTO culprit;
+    IF culprit IS NOT NULL THEN
         RAISE EXCEPTION 'the allocations of order % do not add up to its fill', culprit
             USING ERRCODE = 'check_violation', CONSTRAINT = 'market_allocation_sums';
     END IF;
@@ -432,7 +440,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='OrderEnd',
             fields=[
-                ('order', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='end', serialize=False, to='market.order')),
+                ('order', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='end', serialize=False, to='market.order')),
                 ('reason', models.CharField(choices=[('filled', 'Filled'), ('cancelled', 'Cancelled'), ('expired', 'Expired'), ('refused', 'Refused')], max_length=10)),
                 ('unfilled_st', models.BigIntegerField()),
                 ('at', models.DateTimeField()),

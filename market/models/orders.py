@@ -136,7 +136,7 @@ class Book(models.Model):
 
 
 class OrderEnd(models.Model):
-    """How an order ended, once."""
+    """How an order ended, once. Its row comes out of the book, whose key was checked; a round ends thousands."""
 
     class Reason(models.TextChoices):
         FILLED = "filled"
@@ -144,7 +144,7 @@ class OrderEnd(models.Model):
         EXPIRED = "expired"
         REFUSED = "refused"
 
-    order = models.OneToOneField(Order, models.PROTECT, primary_key=True, related_name="end")
+    order = models.OneToOneField(Order, models.PROTECT, primary_key=True, db_constraint=False, related_name="end")
     reason = models.CharField(max_length=10, choices=Reason)
     unfilled_st = models.BigIntegerField()
     at = models.DateTimeField()
