@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.core.serializers.json import DjangoJSONEncoder
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.encoders import JSONEncoder
 
 from accounts.http.views import ApiView
 from accounts.kernel import ids
@@ -262,7 +262,7 @@ def _checked(serializer: Any, request: Request) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """As JSON has it, for the answer that is kept."""
-    return json.loads(json.dumps(value, cls=DjangoJSONEncoder))
+    return json.loads(json.dumps(value, cls=JSONEncoder))
 
 
 def _uuid(prefix: str, text: str) -> UUID:

@@ -50,7 +50,7 @@ class LineView:
 
 @dataclass(frozen=True)
 class ProductView:
-    """Line × grade × window; tick in micro-yuan per million ST, lot in ST."""
+    """Line × grade × window; tick in micro-yuan per million ST, lot in ST. `is_private`: only the line's owner sees it."""
 
     id: UUID
     market_id: UUID
@@ -61,6 +61,7 @@ class ProductView:
     window_end: datetime
     tick_micros: int
     lot_st: int
+    is_private: bool
 
     @property
     def terms(self) -> Terms:
@@ -270,6 +271,7 @@ def _products(rows: QuerySet[Product]) -> list[ProductView]:
             window_end=row.window_end,
             tick_micros=terms[row.market_id, row.grade].tick_micros,
             lot_st=terms[row.market_id, row.grade].lot_st,
+            is_private=row.line.owner_id is not None,
         )
         for row in rows.select_related("line")
     ]

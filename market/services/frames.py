@@ -1,4 +1,4 @@
-"""The text of a feed frame: everything current of every product with open orders."""
+"""The text of a feed frame: everything current of every product with open orders that everybody may see."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ def _products(outcome: Outcome) -> Iterator[dict[str, object]]:
     for rows in np.split(order, np.flatnonzero(np.diff(book.product[order])) + 1) if len(order) else ():
         code = int(book.product[rows[0]])
         product = book.products[code]
+        if product.is_private:
+            continue
         bids, offers = rows[book.side[rows] == BID], rows[book.side[rows] == OFFER]
         yield {
             "id": ids.encode("prd", product.id),

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from uuid import UUID, uuid4
 
 import pytest
 
 from accounts.kernel.actor import Actor
-from accounts.selectors import actors
+from accounts.selectors import actors, clock
 from accounts.services import organisations
 from ledger import services as ledger
 from market import selectors, services
 from market.services import CellTerms, OrderDraft, SupplyDraft
 
 NOW = datetime(2026, 11, 24, 15, 0, 2, tzinfo=UTC)
-HOUR = datetime(2026, 11, 24, 16, tzinfo=UTC)  # the next window: not opened yet
 TERMS = CellTerms(region="cn-east", tier="listed", vendor="nvidia", data_terms="none")
 YUAN = 10**6
 _keys = itertools.count()
@@ -32,7 +31,7 @@ class World:
     now: datetime = NOW
     line: str = "llama-3-8b"
     grade: str = "interactive"
-    window: datetime = HOUR
+    window: datetime = field(default=NOW, kw_only=True)
 
     def organisation(self, kind: str, *, yuan: int = 0) -> Actor:
         """A new organisation, with money in its wallet."""
@@ -95,25 +94,31 @@ class World:
         return selectors.orders_many([view.id])[view.id]
 
 
-def build() -> World:
-    """A market with a fee of 2.5 % and two lines at a list price of 2 yuan per million."""
-    operator = organisations.create(name="Operator", kind="operator", now=NOW)
-    market_id = services.markets.create(slug="main", name="Main", operator_id=operator, fee_bps=250, now=NOW)
+def build(now: datetime = NOW) -> World:
+    """A market with a fee of 2.5 % and two lines at a list price of 2 yuan per million; it trades the next hour."""
+    operator = organisations.create(name="Operator", kind="operator", now=now)
+    market_id = services.markets.create(slug="main", name="Main", operator_id=operator, fee_bps=250, now=now)
     for slug in ("llama-3-8b", "llama-2-7b"):
         services.catalogue.add_line(
             slug=slug, publisher="Meta", model=slug, display_name=slug.title(), card_name=slug, card_format="fp16",
-            context_limit=8_192, reference_context=2_048, tokenizer="bytes", now=NOW,
+            context_limit=8_192, reference_context=2_048, tokenizer="bytes", now=now,
         )  # fmt: skip
         services.catalogue.set_list_price(
-            line=slug, grade="interactive", price_micros=2 * YUAN, valid_from=date(2026, 11, 1), source="price list"
+            line=slug, grade="interactive", price_micros=2 * YUAN, valid_from=date(2020, 1, 1), source="price list"
         )
-    return World(market_id, operator)
+    return World(market_id, operator, now, window=selectors.open_windows(now)[1][0])
 
 
 @pytest.fixture
 def world(db) -> World:
     """The market, inside the test's transaction."""
     return build()
+
+
+@pytest.fixture
+def live_world(db) -> World:
+    """The market at the database's own time, for pages and REST."""
+    return build(clock.now())
 
 
 @pytest.fixture

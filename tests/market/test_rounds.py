@@ -161,6 +161,21 @@ class TestRound:
         assert product["bids"] == []
         assert str(buyer.organisation_id) not in json.dumps(first)
 
+    def test_keeps_private_lines_out_of_the_public_feed(self, world, seller):
+        owner = world.organisation("both", yuan=10)
+        services.catalogue.add_line(
+            slug="own", publisher="Us", model="own", display_name="Own", card_name="llama-3-8b", card_format="fp16",
+            context_limit=8_192, reference_context=2_048, tokenizer="bytes", now=world.now,
+            owner_id=owner.organisation_id,
+        )  # fmt: skip
+        world.bid(owner, 1_000, 2_000_000, line="own")
+        world.offer(seller, 1_000, 2_000_000)
+
+        world.round()
+
+        (product,) = json.loads(selectors.snapshot(world.market_id).payload)["products"]
+        assert product["line"] == world.line
+
     def test_that_raises_leaves_nothing_and_parks_its_market_after_three_tries(self, world, buyer, seller, monkeypatch):
         world.bid(buyer, 1_000, 2_000_000)
         world.offer(seller, 1_000, 2_000_000)
