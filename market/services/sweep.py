@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F
 
 from ledger import services as ledger
 from market import locks
@@ -22,7 +23,9 @@ def sweep(*, now: datetime) -> int:
     ended = sum(expire_orders(market_id, now=now) for market_id in Market.objects.values_list("id", flat=True))
     ended += draws.release_expired(now=now)
     ended += ledger.expire_holds(now=now, limit=BATCH)
-    FeedFrame.objects.filter(created_at__lt=now - FEED_KEPT).delete()
+    # The newest frame is the snapshot of a halted market, however old it is.
+    newest = F("market__round_number") - 1
+    FeedFrame.objects.filter(created_at__lt=now - FEED_KEPT, sequence__lt=newest).delete()
     return ended
 
 

@@ -161,6 +161,14 @@ class TestRound:
         assert product["bids"] == []
         assert str(buyer.organisation_id) not in json.dumps(first)
 
+    def test_keeps_the_newest_frame_however_old_it_is(self, world):
+        world.round()
+        world.round()
+
+        services.sweep.sweep(now=world.now + timedelta(hours=2))
+
+        assert [frame.sequence for frame in selectors.feed_after(world.market_id, 0)] == [2]
+
     def test_keeps_private_lines_out_of_the_public_feed(self, world, seller):
         owner = world.organisation("both", yuan=10)
         services.catalogue.add_line(
