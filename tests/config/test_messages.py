@@ -6,7 +6,7 @@ import re
 
 from config import messages
 
-PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
+PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%%|\{\w*\}")
 
 
 def translations() -> dict[str, str]:
