@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 import msgspec
@@ -112,7 +113,10 @@ def parse(raw: bytes, *, content_type: str, headers: Mapping[str, str] | None = 
         if form == STRUCTURED:
             return [_event(loads(raw), 0)]
         if form == BINARY and headers is not None and "ce-specversion" in headers:
-            attributes = {name: headers[f"ce-{name}"] for name in _BINARY_ATTRIBUTES if f"ce-{name}" in headers}
+            # The HTTP binding percent-encodes header values: the same event must read the same in every form.
+            attributes = {
+                name: unquote(headers[f"ce-{name}"]) for name in _BINARY_ATTRIBUTES if f"ce-{name}" in headers
+            }
             return [_event({**attributes, "data": loads(raw)}, 0)]
     except MalformedJSON as error:
         raise MalformedEvent(str(error)) from None
@@ -139,7 +143,7 @@ def _event(value: Any, index: int) -> UsageEvent:
         raise MalformedEvent(f"type must be {TYPE}", index=index, field="type")
     _check_texts(event, index)
     _check_counts(event.data, index)
-    _check_times(event, index)
+    time = _utc(event.time, index, "time")
     try:
         allocation_id = ids.decode("alc", event.data.allocation)
     except ids.BadId:
@@ -148,7 +152,7 @@ def _event(value: Any, index: int) -> UsageEvent:
         source=event.source,
         id=event.id,
         type=event.type,
-        time=event.time,
+        time=time,
         subject=event.subject,
         allocation_id=allocation_id,
         card_digest=event.data.card,
@@ -157,8 +161,8 @@ def _event(value: Any, index: int) -> UsageEvent:
         completion_tokens=event.data.completion_tokens,
         max_tokens=event.data.max_tokens,
         finish_reason=event.data.finish_reason,
-        started_at=event.data.started_at,
-        finished_at=event.data.finished_at,
+        started_at=_utc_if_said(event.data.started_at, index, "data.started_at"),
+        finished_at=_utc_if_said(event.data.finished_at, index, "data.finished_at"),
     )
 
 
@@ -181,8 +185,15 @@ def _check_counts(data: _Usage, index: int) -> None:
         raise MalformedEvent("cached_tokens exceeds prompt_tokens", index=index, field="data.cached_tokens")
 
 
-def _check_times(event: _Envelope, index: int) -> None:
-    times = {"time": event.time, "data.started_at": event.data.started_at, "data.finished_at": event.data.finished_at}
-    for field, instant in times.items():
-        if instant is not None and instant.tzinfo is None:
-            raise MalformedEvent("must name its UTC offset", index=index, field=field)
+def _utc_if_said(instant: datetime | None, index: int, field: str) -> datetime | None:
+    return None if instant is None else _utc(instant, index, field)
+
+
+def _utc(instant: datetime, index: int, field: str) -> datetime:
+    """The instant in UTC: one instant is one content, and the database knows no offset of 16 hours or more."""
+    if instant.tzinfo is None:
+        raise MalformedEvent("must name its UTC offset", index=index, field=field)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise MalformedEvent("lies beyond the calendar", index=index, field=field) from None
