@@ -259,6 +259,18 @@ class TestHolds:
     def test_start_with_what_was_placed(self, funded: Books) -> None:
         assert refused(lambda: hold(account_id=funded.wallet, rest=6)) == "ledger_hold_placed"
 
+    def test_without_a_parent_are_placed_under_a_key(self, funded: Books) -> None:
+        def breach() -> None:
+            made = ids.new()
+            sql(
+                "WITH made AS (INSERT INTO ledger_hold (id, account_id, currency, rest_micros, created_at) "
+                "VALUES (%s, %s, 'CNY', 5, now())) "
+                "INSERT INTO ledger_holdevent (hold_id, kind, amount_micros, created_at) VALUES (%s, 'place', 5, now())",
+                made, funded.wallet, made,
+            )  # fmt: skip
+
+        assert refused(breach) == "ledger_hold_placed"
+
     def test_are_placed_once(self, funded: Books) -> None:
         made = funded.hold(5)
 
@@ -329,18 +341,20 @@ class TestHolds:
 
         assert refused(lambda: hold(account_id=funded.wallet, parent=parent)) == "ledger_hold_split"
 
-    def test_of_a_parent_stay_in_its_account(self, funded: Books) -> None:
+    @pytest.mark.parametrize("foreign", ["account", "currency"])
+    def test_of_a_parent_stay_in_its_account_and_currency(self, funded: Books, foreign: str) -> None:
         other = Books()
         other.top_up(100)
         parent, child = other.hold(9), ids.new()
+        account_id, currency = (funded.wallet, "CNY") if foreign == "account" else (other.wallet, "XTS")
 
         def breach() -> None:
             sql(
                 "WITH made AS (INSERT INTO ledger_hold (id, account_id, currency, parent_id, rest_micros, created_at) "
-                "VALUES (%s, %s, 'CNY', %s, 5, now())) INSERT INTO ledger_holdevent "
+                "VALUES (%s, %s, %s, %s, 5, now())) INSERT INTO ledger_holdevent "
                 "(hold_id, kind, amount_micros, child_id, key, created_at) "
                 "VALUES (%s, 'place', 5, NULL, NULL, now()), (%s, 'split', 5, %s, 'split', now())",
-                child, funded.wallet, parent, child, parent, child,
+                child, account_id, currency, parent, child, parent, child,
             )  # fmt: skip
 
         assert refused(breach) == "ledger_hold_account"
