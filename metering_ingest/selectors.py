@@ -190,6 +190,8 @@ def verify() -> list[Breach]:
         found += [Breach("one key, one record", f"key {row[0]}", f"{row[1]} rows") for row in cursor]
         cursor.execute(_SETTLED_GAP)
         found += [Breach("settled sequence contiguous", f"sequence {row[0]}", "a gap before it") for row in cursor]
+        cursor.execute(_SETTLED_BEYOND)
+        found += [Breach("settled <= bucket", f"sequence {row[0]}", f"version {row[1]}") for row in cursor]
     return found
 
 
@@ -220,6 +222,15 @@ _SETTLED_GAP = """
 SELECT sequence FROM (
     SELECT sequence, lag(sequence, 1, 0::bigint) OVER (ORDER BY sequence) AS previous FROM metering_settled_bucket
 ) s WHERE sequence <> previous + 1 LIMIT 100
+"""
+
+_SETTLED_BEYOND = """
+SELECT s.sequence, s.version FROM metering_settled_bucket s JOIN metering_bucket b ON b.id = s.bucket_id
+WHERE s.version > b.settled_version OR s.records > b.records OR s.prompt_tokens > b.prompt_tokens
+    OR s.cached_tokens > b.cached_tokens OR s.completion_tokens > b.completion_tokens OR s.micro_st > b.micro_st
+    OR s.version = b.version AND (s.records, s.prompt_tokens, s.cached_tokens, s.completion_tokens, s.micro_st)
+        <> (b.records, b.prompt_tokens, b.cached_tokens, b.completion_tokens, b.micro_st)
+ORDER BY s.sequence LIMIT 100
 """
 
 

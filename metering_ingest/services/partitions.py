@@ -30,6 +30,10 @@ def ensure_partition(day: date) -> bool:
             f"CREATE TABLE {name} PARTITION OF metering_usage_record "
             f"FOR VALUES FROM ('{day.isoformat()}') TO ('{(day + timedelta(days=1)).isoformat()}')"
         )
+        # The parent's own guard does not see a TRUNCATE that names the partition.
+        cursor.execute(
+            f"CREATE TRIGGER kept BEFORE TRUNCATE ON {name} FOR EACH STATEMENT EXECUTE FUNCTION metering_refuse_change()"
+        )
     return True
 
 
