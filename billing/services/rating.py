@@ -32,9 +32,6 @@ class _Group:
     buckets: list[SettledBucket]
 
 
-Part = tuple[int, UUID]  # bucket, allocation consumed
-
-
 def rate_settled(*, now: datetime, limit: int = 2_000) -> int:
     """Rate the settled buckets after the watermark; gives how many were read.
 
@@ -67,107 +64,85 @@ def _groups(settled: Sequence[SettledBucket]) -> list[_Group]:
 
 
 def _rate_group(group: _Group, now: datetime) -> list[RatedLine]:
-    """Bring the group's live lines in line with its buckets; gives the lines that are new."""
-    wanted = _wanted(group)
+    """Bring the group's waiting lines in line with its buckets; gives the lines that are new.
+
+    What an invoice has is settled for good: only the rest of the usage is rated, over the rest of what was bought.
+    """
     current = locks.live_lines(group.organisation_id, group.product_id)
-    invoiced: dict[Part, list[RatedLine]] = defaultdict(list)
-    waiting: dict[Part, RatedLine] = {}
-    for line in current:
-        part = (line.bucket_id, line.allocation_id)
-        if line.invoice_line_id:
-            invoiced[part].append(line)
-        else:
-            waiting[part] = line
-    versions = {bucket.bucket_id: bucket.version for bucket in group.buckets}
-    new: list[RatedLine] = []
-    for part, rated in wanted.items():
-        rest = _less(rated, invoiced.pop(part, []))
-        if rest is None:
-            _park(group, "below_invoiced", f"bucket {part[0]}: fewer standard tokens than an invoice already has", now)
-            return []
-        old = waiting.get(part)
-        if old and (old.micro_st, _tokens(old)) == (rest.micro_st, rest.tokens):
-            waiting.pop(part)
-        elif rest.micro_st:
-            new.append(_line(group, part, rest, version=versions[part[0]], now=now))
-    if invoiced:
-        _park(group, "below_invoiced", f"buckets {sorted({b for b, _ in invoiced})} lost a part that was invoiced", now)
+    waiting = {(line.bucket_id, line.allocation_id): line for line in current if not line.invoice_line_id}
+    rest = _rest(group, [line for line in current if line.invoice_line_id])
+    if rest is None:
+        _park(group, "below_invoiced", "a bucket counts less than an invoice already has of it", now)
         return []
-    if any(part.source is rating.Source.OVERFLOW for part in _rated(group)):
+    versions = {bucket.bucket_id: bucket.version for bucket in group.buckets}
+    parts = rating.rate(*rest)
+    new: list[RatedLine] = []
+    for part in parts:
+        if part.fill_id is None:
+            continue  # overflow has no price
+        old = waiting.get((part.bucket_id, part.fill_id))
+        if old and (old.micro_st, _tokens(old)) == (part.micro_st, part.tokens):
+            del waiting[(part.bucket_id, part.fill_id)]
+        else:
+            new.append(_line(group, part, part.fill_id, version=versions[part.bucket_id], now=now))
+    if any(part.source is rating.Source.OVERFLOW for part in parts):
         _park(group, "overflow", "usage beyond everything that was bought", now)
     RatedLine.objects.filter(id__in=[line.id for line in waiting.values()]).update(live=False)
     return RatedLine.objects.bulk_create(new)
 
 
-def _rated(group: _Group) -> tuple[rating.RatedPart, ...]:
-    used = {bucket.allocation_id for bucket in group.buckets}
-    windows = {a.id: a.window_start for a in group.allocations.values()}
-    assert used <= windows.keys(), "every bucket belongs to an allocation of its group"
-    return rating.rate(
-        [
-            rating.Bucket(
-                b.bucket_id,
-                windows[b.allocation_id],
-                b.allocation_id,
-                b.micro_st,
-                TokenCounts(b.prompt_tokens - b.cached_tokens, b.cached_tokens, b.completion_tokens),
-            )
-            for b in group.buckets
-        ],
-        [rating.Allocation(a.id, a.id, a.quantity_st * 10**6) for a in group.allocations.values()],
-        [rating.Fill(a.id, a.round_number, a.quantity_st * 10**6, a.price_micros) for a in group.allocations.values()],
-    )
+_Rest = tuple[list[rating.Bucket], list[rating.Allocation], list[rating.Fill]]
 
 
-def _wanted(group: _Group) -> dict[Part, rating.RatedPart]:
-    """What the group's usage costs by (bucket, allocation); overflow has no price and stays out."""
-    return {(part.bucket_id, part.fill_id): part for part in _rated(group) if part.fill_id is not None}
-
-
-@dataclass(frozen=True)
-class _Rest:
-    source: rating.Source
-    micro_st: int
-    tokens: TokenCounts
-
-
-def _less(part: rating.RatedPart, invoiced: Iterable[RatedLine]) -> _Rest | None:
-    """What of a part no invoice has yet; None if an invoice has more than the part."""
-    micro_st, tokens = part.micro_st, part.tokens
-    counts = [tokens.input, tokens.cached, tokens.output]
+def _rest(group: _Group, invoiced: Iterable[RatedLine]) -> _Rest | None:
+    """Usage and purchases less what invoices have of them; None if an invoice has more than was used."""
+    of_bucket: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    of_allocation: dict[UUID, int] = defaultdict(int)
     for line in invoiced:
-        micro_st -= line.micro_st
-        for position, taken in enumerate((line.input_tokens, line.cached_tokens, line.output_tokens)):
-            counts[position] -= taken
-    if micro_st < 0 or (micro_st and min(counts) < 0):
+        amounts = (line.micro_st, line.input_tokens, line.cached_tokens, line.output_tokens)
+        of_bucket[line.bucket_id] = [old + one for old, one in zip(of_bucket[line.bucket_id], amounts, strict=True)]
+        of_allocation[line.allocation_id] += line.micro_st
+    buckets = []
+    for b in group.buckets:
+        counted = (b.micro_st, b.prompt_tokens - b.cached_tokens, b.cached_tokens, b.completion_tokens)
+        left = [whole - gone for whole, gone in zip(counted, of_bucket.pop(b.bucket_id, [0] * 4), strict=True)]
+        if min(left) < 0:
+            return None
+        start = group.allocations[b.allocation_id].window_start
+        buckets.append(rating.Bucket(b.bucket_id, start, b.allocation_id, left[0], TokenCounts(*left[1:])))
+    if of_bucket:
         return None
-    return _Rest(part.source, micro_st, TokenCounts(*counts) if micro_st else TokenCounts())
+    bought = [(a, a.quantity_st * 10**6 - of_allocation[a.id]) for a in group.allocations.values()]
+    return (
+        buckets,
+        [rating.Allocation(a.id, a.id, micro_st) for a, micro_st in bought],
+        [rating.Fill(a.id, a.round_number, micro_st, a.price_micros) for a, micro_st in bought],
+    )
 
 
 def _tokens(line: RatedLine) -> TokenCounts:
     return TokenCounts(line.input_tokens, line.cached_tokens, line.output_tokens)
 
 
-def _line(group: _Group, part: Part, rest: _Rest, *, version: int, now: datetime) -> RatedLine:
-    bucket_id, allocation_id = part
+def _line(group: _Group, part: rating.RatedPart, allocation_id: UUID, *, version: int, now: datetime) -> RatedLine:
     allocation = group.allocations[allocation_id]
     return RatedLine(
-        bucket_id=bucket_id,
+        bucket_id=part.bucket_id,
         version=version,
         organisation_id=group.organisation_id,
         seller_id=allocation.seller_id,
         allocation_id=allocation_id,
         product_id=group.product_id,
-        source=rest.source.value,
+        source=part.source.value,
         line=allocation.line,
         grade=allocation.grade,
         delivery_date=market_date(allocation.window_start),
-        micro_st=rest.micro_st,
+        micro_st=part.micro_st,
         price_micros=allocation.price_micros,
-        exact=rest.micro_st * allocation.price_micros,
-        input_tokens=rest.tokens.input,
-        cached_tokens=rest.tokens.cached,
-        output_tokens=rest.tokens.output,
+        exact=part.micro_st * allocation.price_micros,
+        input_tokens=part.tokens.input,
+        cached_tokens=part.tokens.cached,
+        output_tokens=part.tokens.output,
         rated_at=now,
     )
 
