@@ -109,9 +109,9 @@ def site() -> Iterator[Site]:
         shutil.rmtree(state, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A real Chromium."""
+    """A real Chromium. It ends with its module: while it runs, this thread has an event loop that others would meet."""
     if CHROMIUM is None:
         pytest.skip("browser tests need Chromium: install Debian's package chromium")
     from playwright.sync_api import sync_playwright
