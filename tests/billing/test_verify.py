@@ -1,0 +1,93 @@
+"""Each rule of billing finds the row that breaks it, and names it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from billing import selectors, services
+from billing.models import AllocationPosting, Invoice, InvoiceLine
+from billing.selectors import checks
+from ledger import selectors as ledger
+from tests.billing.scene import LATER, issue, tamper, use
+from tests.metering_ingest.scene import Bought
+
+TABLES = tuple(f"billing_{name}" for name in ("invoice", "invoiceline", "ratedline", "dayclose", "allocationposting"))
+BUCKET = "settled bucket = its live rated lines"
+BOUGHT = "consumed <= bought, at the allocation's price"
+POSTED = "posted = floor of exact"
+TOTAL = "invoice = sum of its lines"
+LINE = "invoice line = sum of its rated lines"
+NUMBERS = "invoice numbers contiguous"
+UNBILLED = "unbilled = posted - closed - rounding"
+TAMPERED = [
+    ("UPDATE billing_ratedline SET live = false, invoice_line_id = NULL", BUCKET),
+    ("UPDATE billing_ratedline SET micro_st = micro_st - 1, exact = (micro_st - 1)::numeric * price_micros", BUCKET),
+    ("DELETE FROM billing_ratedline", BUCKET),
+    (
+        "UPDATE billing_ratedline SET price_micros = price_micros - 1, exact = micro_st::numeric * (price_micros - 1)",
+        BOUGHT,
+    ),
+    ("UPDATE billing_ratedline SET micro_st = 20000000001, exact = 20000000001 * price_micros::numeric", BOUGHT),
+    ("UPDATE billing_allocationposting SET posted_micros = posted_micros + 1", POSTED),
+    ("UPDATE billing_ratedline SET live = false, invoice_line_id = NULL", POSTED),
+    ("UPDATE billing_invoice SET total_fen = total_fen + 1, net_fen = net_fen + 1", TOTAL),
+    ("UPDATE billing_invoice SET tax_fen = tax_fen + 1, net_fen = net_fen - 1", TOTAL),
+    ("UPDATE billing_invoice SET rounding_exact = rounding_exact + 1", TOTAL),
+    ("UPDATE billing_invoiceline SET amount_fen = amount_fen + 1, net_fen = net_fen + 1", TOTAL),
+    ("UPDATE billing_invoiceline SET exact = exact + 1", LINE),
+    ("UPDATE billing_invoiceline SET micro_st = micro_st - 1", LINE),
+    ("UPDATE billing_invoiceline SET amount_fen = amount_fen + 1, net_fen = net_fen + 1", LINE),
+    ("UPDATE billing_ratedline SET invoice_line_id = NULL", LINE),
+    ("UPDATE billing_numberseries SET last = last + 1", NUMBERS),
+    ("UPDATE billing_invoice SET number = 7", NUMBERS),
+    ("UPDATE billing_allocationposting SET closed_micros = closed_micros - 1", UNBILLED),
+    ("UPDATE billing_invoice SET settled_micros = settled_micros + 1", UNBILLED),
+]
+
+
+@pytest.fixture
+def closed(bought: Bought) -> Bought:
+    """Used, invoiced and closed; every book balances."""
+    use(bought, 9_000, 1_000, times=7)
+    issue(bought)
+    services.close_days(now=LATER)
+    assert selectors.verify() == [] and ledger.verify() == []
+    return bought
+
+
+class TestVerify:
+    def test_every_rule_has_its_tampering(self) -> None:
+        assert {rule for _, rule in TAMPERED} == set(checks._RULES)
+
+    @pytest.mark.parametrize(("statement", "rule"), TAMPERED)
+    def test_finds_what_was_tampered_with(self, closed: Bought, statement: str, rule: str) -> None:
+        tamper(statement, *TABLES)
+
+        assert rule in {breach.rule for breach in selectors.verify()}
+
+    def test_names_the_row(self, closed: Bought) -> None:
+        tamper("UPDATE billing_invoice SET total_fen = total_fen + 1, net_fen = net_fen + 1", *TABLES)
+
+        (breach,) = [breach for breach in selectors.verify() if breach.rule == TOTAL]
+        assert breach.subject == f"invoice {Invoice.objects.get().id}"
+
+    def test_finds_a_line_smuggled_into_an_issued_invoice(self, closed: Bought) -> None:
+        line = InvoiceLine.objects.get()
+        line.pk, line.number = None, 2
+        line.save(force_insert=True)
+
+        assert {TOTAL, LINE} <= {breach.rule for breach in selectors.verify()}
+
+    def test_is_silent_at_every_step_of_the_thread(self, bought: Bought) -> None:
+        for n in range(3):
+            use(bought, 9_000, 1_000, times=3, name=f"b{n}", at=timedelta(minutes=n))
+            assert selectors.verify() == []
+            issue(bought)
+            assert selectors.verify() == []
+            services.close_days(now=LATER)
+            assert selectors.verify() == [] and ledger.verify() == []
+        assert all(
+            row.posted_micros == row.invoiced_micros == row.closed_micros for row in AllocationPosting.objects.all()
+        )
