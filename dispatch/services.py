@@ -97,7 +97,14 @@ def open_request(
     worst = micro_st(_card(line), n=prompt, c=0, g=limit)
     log_id = ids.new()
     with transaction.atomic():
-        reserved = _reserve(actor.organisation_id, line.slug, log_id, worst, avoid, now=now)
+        reserved = trading.draws.reserve(
+            organisation_id=actor.organisation_id,
+            line=line.slug,
+            request_id=str(log_id),
+            micro_st=worst,
+            now=now,
+            avoid=avoid,
+        )
         part = reserved.parts[0]
         RequestLog.objects.create(
             id=log_id,
@@ -196,36 +203,6 @@ def _limit(wanted: int | None, prompt: int, context_limit: int) -> int:
 
 def _card(line: LineView) -> Card:
     return card_by_digest(line.card_digest)
-
-
-def _reserve(
-    organisation_id: UUID, line: str, log_id: UUID, worst: int, avoid: Collection[UUID], *, now: datetime
-) -> trading.draws.Reserved:
-    """A reservation outside the deployments to avoid.
-
-    The market takes the first deployment that has enough. One to avoid is made
-    to have nothing, until another is found; nobody sees it, since the market
-    works one request of an organisation at a time.
-    """
-    blocks: list[UUID] = []
-    while True:
-        request_id = f"{log_id}.{len(blocks)}" if blocks else str(log_id)
-        reserved = trading.draws.reserve(
-            organisation_id=organisation_id, line=line, request_id=request_id, micro_st=worst, now=now
-        )
-        deployment_id = reserved.parts[0].deployment_id
-        if deployment_id not in avoid:
-            break
-        trading.draws.release(reserved.id, now=now)
-        bought = market.drawable(organisation_id, line, now=now)
-        left = sum(one.left_micro_st for one in bought if one.deployment_id == deployment_id)
-        block = trading.draws.reserve(
-            organisation_id=organisation_id, line=line, request_id=f"{request_id}.avoid", micro_st=left, now=now
-        )
-        blocks.append(block.id)
-    for block_id in blocks:
-        trading.draws.release(block_id, now=now)
-    return reserved
 
 
 def _event(opened: Opened, outcome: Outcome, usage: Usage, now: datetime) -> UsageEvent:

@@ -14,12 +14,12 @@ from accounts.http.pagination import page
 from accounts.http.views import ApiView
 from accounts.kernel import ids
 from accounts.kernel.actor import Actor
+from accounts.kernel.decimals import plain_yuan
 from accounts.selectors import clock
 from billing import selectors, services
 from billing.api import serializers as shapes
 from billing.documents.figures import from_dict
 from billing.http import USAGE_DAYS, file_response
-from billing.kernel.decimals import plain_yuan
 from ledger import selectors as ledger
 from market import selectors as market
 

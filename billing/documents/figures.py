@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from billing.kernel.decimals import plain
+from accounts.kernel.decimals import plain
 from billing.kernel.invoice import InvoiceFigures, InvoiceLine, TaxGroup
 from billing.kernel.periods import Period, market_date
 from billing.kernel.words import amount_in_words, amount_in_words_en

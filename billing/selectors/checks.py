@@ -74,12 +74,11 @@ _RULES = {
         HAVING min(i.number) <> 1 OR max(i.number) <> count(*) OR n.last <> count(*)""",
     "unbilled = posted - closed - rounding": """
         WITH posted AS (
-            SELECT organisation_id, sum(posted_micros - closed_micros) AS micros
+            SELECT organisation_id, sum(posted_micros - closed_micros) AS micros, sum(owed_invoiced_micros) AS owed
             FROM billing_allocationposting GROUP BY 1
         ), invoiced AS (
-            SELECT i.organisation_id,
-                   sum(i.total_fen::numeric * 10000 - i.settled_micros) AS micros, sum(i.due_fen) AS due
-            FROM billing_invoice i GROUP BY 1
+            SELECT organisation_id, sum(total_fen::numeric * 10000 - settled_micros) AS micros
+            FROM billing_invoice GROUP BY 1
         ), unbilled AS (
             SELECT a.organisation_id,
                    sum(CASE e.direction WHEN 'credit' THEN e.amount_micros ELSE -e.amount_micros END) AS micros
@@ -88,7 +87,7 @@ _RULES = {
         )
         SELECT 'organisation ' || p.organisation_id,
                'unbilled ' || coalesce(u.micros, 0) || ', posted and open ' || p.micros
-               || ', fen ' || coalesce(i.micros, 0)
+               || ', fen ' || coalesce(i.micros, 0) - p.owed
         FROM posted p LEFT JOIN unbilled u USING (organisation_id) LEFT JOIN invoiced i USING (organisation_id)
-        WHERE coalesce(i.due, 0) = 0 AND coalesce(u.micros, 0) <> p.micros + coalesce(i.micros, 0) LIMIT 100""",
+        WHERE coalesce(u.micros, 0) <> p.micros + coalesce(i.micros, 0) - p.owed LIMIT 100""",
 }

@@ -87,6 +87,8 @@ def _rate_group(group: _Group, now: datetime) -> list[RatedLine]:
             new.append(_line(group, part, part.fill_id, version=versions[part.bucket_id], now=now))
     if any(part.source is rating.Source.OVERFLOW for part in parts):
         _park(group, "overflow", "usage beyond everything that was bought", now)
+    else:
+        _resolve(group, now)
     RatedLine.objects.filter(id__in=[line.id for line in waiting.values()]).update(live=False)
     return RatedLine.objects.bulk_create(new)
 
@@ -145,6 +147,13 @@ def _line(group: _Group, part: rating.RatedPart, allocation_id: UUID, *, version
         output_tokens=part.tokens.output,
         rated_at=now,
     )
+
+
+def _resolve(group: _Group, now: datetime) -> None:
+    """All of the group is rated again: what was parked is settled."""
+    RatingException.objects.filter(
+        organisation_id=group.organisation_id, product_id=group.product_id, resolved_at__isnull=True
+    ).update(resolved_at=now)
 
 
 def _park(group: _Group, reason: str, detail: str, now: datetime) -> None:

@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 
 from accounts.kernel import ids
 from accounts.kernel.actor import Actor
+from accounts.kernel.decimals import plain_yuan
 from billing import selectors
 from billing.documents.figures import from_dict
-from billing.kernel.decimals import plain_yuan
 from billing.kernel.periods import market_date
 from billing.kernel.rounding import EXACT_PER_MICRO
 from billing.models import Invoice

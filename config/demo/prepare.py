@@ -179,7 +179,7 @@ def _seed(engine_port: int, now: datetime) -> dict[str, Any]:
     for name, details, number, pools in _PROVIDERS:
         port, key = engine_port + number, secrets.token_urlsafe(24)
         specs = [
-            seeding.DeploymentSpec(*pool, endpoint=f"http://127.0.0.1:{port}", key=key, private=True)  # type: ignore[misc]
+            seeding.DeploymentSpec(*pool, endpoint=f"http://127.0.0.1:{port}", key=key, private=True)  # type: ignore[misc]  # rows of data, in the order of the fields
             for pool in pools
         ]
         seeding.provider(name, specs, now=now, **details)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from accounts.kernel.decimals import plain
 from config.replay.run import Outcome
 
 
@@ -18,21 +19,21 @@ def print_report(outcome: Outcome, *, trace: Path, write: Callable[[str], object
         ("generated tokens", str(outcome.generated)),
         ("rounds", str(outcome.rounds)),
         ("fills", str(outcome.fills)),
-        ("clearing prices", f"{_decimal(low, 6)} to {_decimal(high, 6)} CNY per million ST"),
-        ("ST sold", _decimal(outcome.sold_micro_st, 6)),
-        ("ST delivered", _decimal(outcome.delivered_micro_st, 6)),
-        ("ST invoiced", f"{_decimal(outcome.invoiced_micro_st, 6)}  (sum of records, as invoiced)"),
+        ("clearing prices", f"{plain(low, 6, at_least=6)} to {plain(high, 6, at_least=6)} CNY per million ST"),
+        ("ST sold", plain(outcome.sold_micro_st, 6, at_least=6)),
+        ("ST delivered", plain(outcome.delivered_micro_st, 6, at_least=6)),
+        ("ST invoiced", f"{plain(outcome.invoiced_micro_st, 6, at_least=6)}  (sum of records, as invoiced)"),
     ):
         write(f"{label:<18} {value}")
     write("")
     write(f"{'buyer':<18} {'invoice':<12} {'ST':>20} {'total CNY':>12} {'from wallet':>18}")
     for name, number, micro_st, total_fen, settled in outcome.buyers:
-        shown = f"{_decimal(micro_st, 6):>20} {_decimal(total_fen, 2):>12} {_decimal(settled, 6):>18}"
+        shown = f"{plain(micro_st, 6, at_least=6):>20} {plain(total_fen, 2, at_least=2):>12} {plain(settled, 6, at_least=6):>18}"
         write(f"{name:<18} {number:<12} {shown}")
     write("")
     write(f"{'provider':<18} {'gross CNY':>16} {'fee':>14} {'tax':>14} {'payable':>16}")
     for name, *earned in outcome.providers:
-        gross, fee, tax, payable = (_decimal(amount, 6) for amount in earned)
+        gross, fee, tax, payable = (plain(amount, 6, at_least=6) for amount in earned)
         write(f"{name:<18} {gross:>16} {fee:>14} {tax:>14} {payable:>16}")
     write("")
     for path in outcome.files:
@@ -41,7 +42,3 @@ def print_report(outcome: Outcome, *, trace: Path, write: Callable[[str], object
     for name, seconds in outcome.stages:
         write(f"{name:<24} {seconds:7.2f} s")
     write("")
-
-
-def _decimal(value: int, scale: int) -> str:
-    return f"{value // 10**scale}.{value % 10**scale:0{scale}d}"

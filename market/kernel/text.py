@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from accounts.kernel.decimals import plain
 from market.kernel.money import MILLION
 
 _DECIMALS = 6
@@ -9,8 +10,7 @@ _DECIMALS = 6
 
 def price_text(price_micros: int) -> str:
     """Yuan per million ST with at least two decimals: 1800000 is "1.80", 1234567 is "1.234567"."""
-    whole, part = divmod(price_micros, MILLION)
-    return f"{whole}.{f'{part:0{_DECIMALS}d}'.rstrip('0').ljust(2, '0')}"
+    return plain(price_micros, _DECIMALS, at_least=2)
 
 
 def micros_of(text: str) -> int:

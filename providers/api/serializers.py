@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from accounts.http.serializers import StrictSerializer
 from accounts.kernel import ids
+from market.kernel.text import price_text
 from providers.kernel.schedule import Once, Schedule, Weekly
 from providers.kernel.vocabulary import DATA_TERMS, REGIONS, VENDORS
 from providers.selectors import DeploymentView, PlanView, PoolView
@@ -171,17 +172,8 @@ class OfferListSerializer(serializers.Serializer):
 
 
 def yuan(micros: int | None) -> str | None:
-    """Micro-yuan as a plain decimal, at least two places, exact."""
-    if micros is None:
-        return None
-    fraction = f"{micros % 10**6:06d}".rstrip("0").ljust(2, "0")
-    return f"{micros // 10**6}.{fraction}"
-
-
-def micros(text: str) -> int:
-    """A checked decimal of yuan as micro-yuan, exact."""
-    whole, _, fraction = text.partition(".")
-    return int(whole) * 10**6 + int(fraction.ljust(6, "0"))
+    """Micro-yuan as a plain decimal; None stays None."""
+    return None if micros is None else price_text(micros)
 
 
 def schedule(data: dict[str, Any]) -> Schedule:

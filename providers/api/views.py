@@ -13,6 +13,7 @@ from accounts.http.views import ApiView
 from accounts.kernel import ids
 from accounts.kernel.actor import Actor
 from accounts.selectors import clock
+from market.kernel.text import micros_of
 from providers import selectors, services
 from providers.api import serializers as shapes
 from providers.kernel.drafts import DeploymentDraft, PlanDraft, PoolDraft
@@ -156,7 +157,7 @@ def _draft(request: Request) -> PlanDraft:
         grade=data["grade"],
         schedule=shapes.schedule(data),
         discount_bps=data["discount_bps"],
-        floor_micros=shapes.micros(data["floor_per_million"]),
+        floor_micros=micros_of(data["floor_per_million"]),
         share_bps=data["share_bps"],
     )
 

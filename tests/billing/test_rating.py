@@ -18,7 +18,7 @@ from ledger import selectors as ledger
 from ledger import services as ledger_services
 from metering_ingest import selectors as metering
 from tests.billing.scene import EXACT_PER_MICRO, LATER, drain, issue, tamper, use
-from tests.metering_ingest.scene import HOUR, Bought, build
+from tests.metering_ingest.scene import HOUR, Bought, build, buy
 
 MINUTE = timedelta(minutes=1)
 ST = 10**6
@@ -88,6 +88,17 @@ class TestWaterfall:
         assert [one.reason for one in selectors.exceptions()] == ["overflow"]
         assert sum(one.micro_st for one in live()) == sum(a.quantity_st for a in bought.allocations) * ST
         whole(bought, overflow=True)
+
+    def test_overflow_is_settled_once_enough_is_bought(self, bought: Bought) -> None:
+        use(bought, 9_000, 9_000, times=45)
+        assert [one.reason for one in selectors.exceptions()] == ["overflow"]
+
+        buy(bought.buyer, 1_000_000)
+        use(bought, 1, 1, name="more", at=MINUTE)
+
+        assert not selectors.exceptions().exists()
+        assert RatingException.objects.get().resolved_at is not None
+        assert selectors.verify() == []
 
 
 class TestReRating:

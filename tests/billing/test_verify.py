@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError, connection, transaction
 
 from billing import selectors, services
 from billing.models import AllocationPosting, Invoice, InvoiceLine
@@ -76,6 +77,11 @@ class TestVerify:
     def test_finds_a_line_smuggled_into_an_issued_invoice(self, closed: Bought) -> None:
         line = InvoiceLine.objects.get()
         line.pk, line.number = None, 2
+        with pytest.raises(IntegrityError, match="do not add up"), transaction.atomic():
+            line.save(force_insert=True)
+
+        connection.check_constraints()
+        connection.cursor().execute("ALTER TABLE billing_invoiceline DISABLE TRIGGER USER")
         line.save(force_insert=True)
 
         assert {TOTAL, LINE} <= {breach.rule for breach in selectors.verify()}

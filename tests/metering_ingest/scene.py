@@ -35,7 +35,7 @@ class Bought:
 
 def build(*, quantities: tuple[int, ...] = (20_000, 10_000), deposit_yuan: int = 1_000) -> Bought:
     """Buy each quantity (ST) in a round of its own, at a limit that falls."""
-    operator, market_id = seeding.operator("Operator", now=NOW)
+    operator, _ = seeding.operator("Operator", now=NOW)
     seeding.line(seeding.LineSpec(LINE, "Meta", "Llama 3 8B", {GRADE: 3_000_000}), now=NOW)
     provider = seeding.provider(
         "Provider",
@@ -48,15 +48,19 @@ def build(*, quantities: tuple[int, ...] = (20_000, 10_000), deposit_yuan: int =
     providers.offers.post_due(now=NOW, limit=1_000)
     product = market_reads.product_at(LINE, GRADE, HOUR)
     assert product is not None
-    now = NOW
     for quantity in quantities:
-        draft = market.OrderDraft(buyer.organisation_id, "buy", LINE, GRADE, HOUR, quantity, 2_900_000)
-        market.orders.place(draft, actor=buyer, now=now)
-        now = market_reads.the_market().next_close_at
-        market.rounds.clear(market_id, now=now)
+        buy(buyer, quantity)
     bought = tuple(market_reads.product_fills(buyer.organisation_id, product.id))
     assert sum(one.quantity_st for one in bought) == sum(quantities)
     return Bought(operator, buyer, provider, stranger, bought, bought[0].card_digest)
+
+
+def buy(buyer: Actor, quantity_st: int) -> None:
+    """Buy in the next round, above every offer."""
+    due = market_reads.the_market()
+    draft = market.OrderDraft(buyer.organisation_id, "buy", LINE, GRADE, HOUR, quantity_st, 2_900_000)
+    market.orders.place(draft, actor=buyer, now=NOW)
+    market.rounds.clear(due.id, now=due.next_close_at)
 
 
 def event(allocation: AllocationView, name: str, *, prompt: int = 100, cached: int = 0, generated: int = 50,

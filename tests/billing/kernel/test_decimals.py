@@ -3,7 +3,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.kernel.decimals import grouped, plain
+from accounts.kernel.decimals import plain
+from billing.kernel.decimals import grouped
 
 
 class TestPlain:
