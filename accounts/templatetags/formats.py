@@ -39,7 +39,7 @@ CHIPS: dict[str, tuple[str | Promise, str]] = {
     "hard": (gettext_lazy("Hard difference"), "bad"),
     "held": (gettext_lazy("Held"), "live"),
     "listed": (gettext_lazy("Listed"), "idle"),
-    "live": (gettext_lazy("Live"), "live"),
+    "live": (gettext_lazy("Active"), "live"),  # an offer; the feed has its own words
     "matched": (gettext_lazy("Matched"), "good"),
     "open": (gettext_lazy("Open"), "live"),
     "overdue": (gettext_lazy("Overdue"), "bad"),

@@ -31,7 +31,7 @@ def home(actor: Actor, *, now: datetime) -> dict[str, Any]:
     return {
         "wallet": wallet,
         "open_orders": orders,
-        "left_now_micro_st": sum(a.left_micro_st for a in allocations if a.window_start <= now < a.window_end),
+        "left_now_st": sum(a.left_micro_st for a in allocations if a.window_start <= now < a.window_end) // 10**6,
         "month_micro_st": sum(day.micro_st for day in spent),
         "month_micros": sum(day.exact for day in spent) // EXACT_PER_MICRO,
         "waiting": selectors.waiting(actor.organisation_id),
