@@ -15,6 +15,7 @@ from django.db import transaction
 from accounts import services as accounts
 from accounts.selectors import clock, organisations
 from config import messages, seeding
+from config.database import as_owner
 from config.services.processes import ServiceError
 from config.settings.addresses import state_dir
 from metering_ingest import services as metering
@@ -145,7 +146,8 @@ def prepare(*, engine_port: int) -> None:
     state = state_dir()
     secret = _secret_key(state)
     messages.compile_catalogue()
-    call_command("migrate", verbosity=0, interactive=False)
+    with as_owner():
+        call_command("migrate", verbosity=0, interactive=False)
     call_command("collectstatic", verbosity=0, interactive=False)
     now = clock.now()
     metering.make_partitions(now=now)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.core.management import call_command
 from django.db import connections
 
+from config.database import as_owner
+
 NAME = "tokenspot_replay"
 
 
@@ -12,13 +14,15 @@ def use_replay_database(*, fresh: bool) -> None:
     """Point Django at the replay's own database; `fresh` drops what an earlier replay left and migrates."""
     connection = connections["default"]
     if fresh:
-        with connection._nodb_cursor() as cursor:  # the only way to reach the server without naming a database
-            cursor.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
-            cursor.execute(f"CREATE DATABASE {NAME}")
+        with as_owner():
+            # The private cursor is the only way to reach the server without naming a database.
+            with connection._nodb_cursor() as cursor:
+                cursor.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
+                cursor.execute(f"CREATE DATABASE {NAME}")
+            connection.settings_dict["NAME"] = NAME
+            call_command("migrate", verbosity=0, interactive=False)
     connection.close()
     connection.settings_dict["NAME"] = NAME
-    if fresh:
-        call_command("migrate", verbosity=0, interactive=False)
 
 
 def replay_database_exists() -> bool:

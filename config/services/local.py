@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from config.services.postgres import Postgres, left_running
 from config.services.processes import ServiceError
@@ -42,7 +43,7 @@ def _let_nobody_in(state: Path) -> None:
 
 
 def _run(state: Path, fast: bool) -> Iterator[None]:
-    note: dict[str, str] = {}
+    note: dict[str, Any] = {}
     started: list[tuple[Postgres | Valkey, subprocess.Popen[bytes]]] = []
     try:
         if not os.environ.get("DATABASE_URL"):

@@ -21,6 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg import sql
+
+from config.services import roles
 from config.services.processes import ServiceError, die_with_parent, running
 
 PORT = 5432
@@ -48,7 +52,7 @@ class Postgres:
     def log(self) -> Path:
         return self.state / "pg" / "log"
 
-    def prepare(self) -> dict[str, str]:
+    def prepare(self) -> dict[str, Any]:
         """Make the data folder on the first call; give the app's connection settings.
 
         :raises ServiceError: initdb failed (disk full, folder not writable).
@@ -57,25 +61,28 @@ class Postgres:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
             _give(folder)
-        secret = self.state / "pg-password"
-        if not secret.exists():
-            secret.touch(mode=0o600)
-            secret.write_text(secrets.token_urlsafe(24))
         if not (self.data / "PG_VERSION").exists():
-            self._initdb(secret)
+            self._initdb()
         return {
             "database": DATABASE,
-            "user": "owner",
-            "password": secret.read_text(),
+            "passwords": {role: self._password(role) for role in (roles.OWNER, roles.APP, roles.READER)},
             "postgres_socket": str(self.socket_dir),
             "postgres_port": str(PORT),
         }
 
-    def _initdb(self, secret: Path) -> None:
+    def _password(self, role: str) -> str:
+        """The role's own random password, made at the first need."""
+        secret = self.state / ("pg-password" if role == roles.OWNER else f"pg-password-{role}")
+        if not secret.exists():
+            secret.touch(mode=0o600)
+            secret.write_text(secrets.token_urlsafe(24))
+        return secret.read_text()
+
+    def _initdb(self) -> None:
         shutil.rmtree(self.data, ignore_errors=True)  # what an interrupted first start left
         password = self.state / "pg" / "pw"
-        password.write_text(secret.read_text())
-        password.chmod(0o600)
+        password.touch(mode=0o600)
+        password.write_text(self._password(roles.OWNER))
         _give(password)
         try:
             subprocess.run(
@@ -138,24 +145,20 @@ class Postgres:
                 process.wait(10)
 
     def _create_database(self) -> None:
-        env = os.environ | {"PGPASSWORD": (self.state / "pg-password").read_text()}
-        psql = [
-            str(self._program("psql")),
-            "-h",
-            str(self.socket_dir),
-            "-p",
-            str(PORT),
-            "-U",
-            "owner",
-            "-d",
-            "postgres",
-            "-Atc",
-        ]
-        found = subprocess.run(
-            [*psql, f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"], env=env, capture_output=True, check=True
-        )
-        if not found.stdout.strip():
-            subprocess.run([*psql, f"CREATE DATABASE {DATABASE}"], env=env, capture_output=True, check=True)
+        """The database, and the roles beside its owner with the passwords of the state folder."""
+        with psycopg.connect(
+            host=str(self.socket_dir), port=PORT, user=roles.OWNER, password=self._password(roles.OWNER),
+            dbname="postgres", autocommit=True,
+        ) as connection, connection.cursor() as cursor:  # fmt: skip
+            if not cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
+                cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+            for role in (roles.APP, roles.READER):
+                verb = "ALTER" if roles.exists(cursor, role) else "CREATE"
+                cursor.execute(
+                    sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}").format(
+                        sql.SQL(verb), sql.Identifier(role), sql.Literal(self._password(role))
+                    )
+                )
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()

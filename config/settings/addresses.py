@@ -2,7 +2,7 @@
 
 `DATABASE_URL` and `REDIS_URL` name the user's own servers. Without them the
 servers that `config.services` runs out of the state folder are addressed by
-their unix sockets.
+their unix sockets, and `TOKENSPOT_DATABASE_ROLE` says as whom (app, unless told).
 """
 
 from __future__ import annotations
@@ -47,12 +47,16 @@ def from_url(url: str) -> dict[str, Any]:
     )
 
 
+def local_login(role: str) -> dict[str, str]:
+    """User and password of a role (owner, app, reader) on the local server."""
+    return {"USER": role, "PASSWORD": _notes().get("passwords", {}).get(role, "")}
+
+
 def _local() -> dict[str, Any]:
     note = _notes()
     return _settings(
         NAME=note.get("database", "tokenspot"),
-        USER=note.get("user", "owner"),
-        PASSWORD=note.get("password", ""),
+        **local_login(os.environ.get("TOKENSPOT_DATABASE_ROLE", "app")),
         HOST=note.get("postgres_socket", str(state_dir() / "pg" / "run")),
         PORT=str(note.get("postgres_port", 5432)),
         extra={},
@@ -67,6 +71,14 @@ def _settings(*, extra: dict[str, str], **values: str) -> dict[str, Any]:
         "OPTIONS": dict(extra),
         **values,
     }
+
+
+def database_roles() -> dict[str, str]:
+    """The roles to which a migration grants rights: those of the local server, or those named for one's own."""
+    names = {"app": os.environ.get("DATABASE_APP_ROLE"), "reader": os.environ.get("DATABASE_READER_ROLE")}
+    if not os.environ.get("DATABASE_URL"):
+        names = {"app": "app", "reader": "reader"}
+    return {part: name for part, name in names.items() if name}
 
 
 def redis(number: int) -> str:

@@ -18,27 +18,11 @@ def make_partitions(*, now: datetime) -> int:
 
 def ensure_partition(day: date) -> bool:
     """Make the partition of one day of arrival; False where it stands already."""
-    name = f"metering_usage_record_{day:%Y%m%d}"
-    if _stands(name):
-        return False
-    with transaction.atomic(), connection.cursor() as cursor:
-        # Two makers at once would both see it missing: the second waits here, then sees it.
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('metering partitions'))")
-        if _stands(name):
-            return False
-        cursor.execute(
-            f"CREATE TABLE {name} PARTITION OF metering_usage_record "
-            f"FOR VALUES FROM ('{day.isoformat()}') TO ('{(day + timedelta(days=1)).isoformat()}')"
-        )
-        # The parent's own guard does not see a TRUNCATE that names the partition.
-        cursor.execute(
-            f"CREATE TRIGGER kept BEFORE TRUNCATE ON {name} FOR EACH STATEMENT EXECUTE FUNCTION metering_refuse_change()"
-        )
-    return True
-
-
-def _stands(name: str) -> bool:
     with connection.cursor() as cursor:
         # Read as a table, by the statement's own snapshot: a name look-up may answer from this session's memory.
-        cursor.execute("SELECT 1 FROM pg_class WHERE relname = %s", [name])
-        return cursor.fetchone() is not None
+        cursor.execute("SELECT 1 FROM pg_class WHERE relname = %s", [f"metering_usage_record_{day:%Y%m%d}"])
+        if cursor.fetchone() is not None:
+            return False
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT metering_make_partition(%s)", [day])
+        return bool(cursor.fetchone()[0])

@@ -42,7 +42,8 @@ class Site:
 
 def start_demo(state: Path, port: int, *arguments: str) -> Site:
     """Start the demo and wait for its welcome."""
-    own = {"TOKENSPOT_STATE": str(state), "DJANGO_SETTINGS_MODULE": "config.settings.local", "METERING_QUIET_SECONDS": "2",
+    own = {"TOKENSPOT_STATE": str(state), "DJANGO_SETTINGS_MODULE": "config.settings.local",
+           "TOKENSPOT_DATABASE_ROLE": "app", "METERING_QUIET_SECONDS": "2",
            "SITE_URL": f"http://127.0.0.1:{port}"}  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "config.demo", "--port", str(port), *arguments],

@@ -28,6 +28,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     state = Path(tempfile.mkdtemp(prefix="ts-"))
     stack.callback(shutil.rmtree, state, ignore_errors=True)
     os.environ["TOKENSPOT_STATE"] = str(state)
+    os.environ["TOKENSPOT_DATABASE_ROLE"] = "owner"  # makes the test database, and breaks rules on purpose
     from config.messages import compile_catalogue
     from config.services.local import local_services
 
