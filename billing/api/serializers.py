@@ -7,7 +7,9 @@ from typing import Any
 from rest_framework import serializers
 
 from accounts.kernel import ids
+from accounts.kernel.decimals import plain_yuan
 from billing.models import Invoice
+from billing.selectors import OrderUsage
 
 
 class InvoiceSummarySerializer(serializers.Serializer):
@@ -65,6 +67,37 @@ class UsagePageSerializer(serializers.Serializer):
 
     data = UsageRowSerializer(many=True)
     next = serializers.CharField(allow_null=True)
+
+
+class InvoiceNumberSerializer(serializers.Serializer):
+    """Which invoice."""
+
+    id = serializers.CharField()
+    number = serializers.CharField()
+
+
+class OrderUsageSerializer(serializers.Serializer):
+    """What became of an order after it was matched."""
+
+    order = serializers.CharField()
+    bought_st = serializers.CharField(help_text="standard tokens in its allocations; of an offer: sold")
+    drawn_micro_st = serializers.CharField(help_text="what requests have drawn so far")
+    requests = serializers.CharField()
+    metered_micro_st = serializers.CharField()
+    billed_micro_st = serializers.CharField()
+    billed = serializers.CharField(help_text="yuan, six decimals, rounded down")
+    invoices = InvoiceNumberSerializer(many=True)
+
+
+def order_usage(public_id: str, usage: OrderUsage) -> dict[str, Any]:
+    """The shape of `OrderUsageSerializer`."""
+    counts = ("bought_st", "drawn_micro_st", "requests", "metered_micro_st", "billed_micro_st")
+    return {
+        "order": public_id,
+        **{name: str(getattr(usage, name)) for name in counts},
+        "billed": plain_yuan(usage.billed_micros),
+        "invoices": [{"id": ids.encode("inv", one.id), "number": one.figures["number"]} for one in usage.invoices],
+    }
 
 
 def summary(invoice: Invoice) -> dict[str, Any]:

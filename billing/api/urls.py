@@ -8,6 +8,7 @@ app_name = "billing-api"
 urlpatterns = [
     path("balance", views.Balance.as_view(), name="balance"),
     path("usage", views.Usage.as_view(), name="usage"),
+    path("orders/<str:public_id>/usage", views.OrderUsage.as_view(), name="order_usage"),
     path("invoices", views.Invoices.as_view(), name="invoices"),
     path("invoices/<str:public_id>", views.InvoiceDetail.as_view(), name="invoice"),
     path("invoices/<str:public_id>/pdf", views.InvoiceFile.as_view(kind="pdf"), name="invoice_pdf"),

@@ -22,6 +22,7 @@ from billing.documents.figures import from_dict
 from billing.http import USAGE_DAYS, file_response
 from ledger import selectors as ledger
 from market import selectors as market
+from market.kernel.errors import NotFound
 
 _COUNTS = (
     "bought_st", "metered_micro_st", "billed_micro_st", "requests", "input_tokens", "cached_tokens", "output_tokens",
@@ -63,6 +64,21 @@ class Usage(ApiView):
             for row in selectors.usage_rows(market.allocations(self.actor, since=since))
         ]
         return Response(shapes.UsagePageSerializer({"data": rows, "next": None}).data)
+
+
+class OrderUsage(ApiView):
+    """Delivery, metering and bill of one order."""
+
+    required_scopes = {"GET": "usage:read"}
+
+    @extend_schema(responses=shapes.OrderUsageSerializer, operation_id="orders_usage")
+    def get(self, request: Request, public_id: str) -> Response:
+        """What was drawn, metered and billed of what it bought or sold, and the invoices that have it."""
+        try:
+            order = market.order(ids.decode("ord", public_id), self.actor)
+        except ids.BadId:
+            raise NotFound("There is no such order.") from None
+        return Response(shapes.order_usage(public_id, selectors.order_usage(order.id, self.actor)))
 
 
 class Invoices(ApiView):

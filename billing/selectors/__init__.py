@@ -21,12 +21,13 @@ from billing.selectors.rows import (
     spent_by_day,
     waiting,
 )
-from billing.selectors.usage import usage_rows
+from billing.selectors.usage import OrderUsage, order_usage, usage_rows
 
 __all__ = [
     "Breach",
     "Earned",
     "NoSuchInvoice",
+    "OrderUsage",
     "RatedPart",
     "SpentDay",
     "Waiting",
@@ -38,6 +39,7 @@ __all__ = [
     "invoice_row",
     "invoices",
     "lines_of",
+    "order_usage",
     "rated_by_allocation",
     "rated_parts",
     "spent_by_day",

@@ -3,13 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from accounts.kernel.actor import Actor
 from billing.kernel.rounding import EXACT_PER_MICRO
-from billing.selectors.rows import rated_by_allocation
+from billing.models import Invoice, RatedLine
+from billing.selectors.rows import invoices, rated_by_allocation
+from market import selectors as market
 from market.selectors import AllocationView
 from metering_ingest import selectors as metering
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUsage:
+    """What became of one order after it was matched. Amounts are in micro-yuan, rounded down."""
+
+    allocations: tuple[AllocationView, ...]
+    requests: int
+    metered_micro_st: int
+    settled: bool  # nothing metered waits to be settled
+    billed_micro_st: int
+    billed_micros: int
+    waiting: bool  # a part that is billed is on no invoice yet
+    invoices: tuple[Invoice, ...]
+
+    @property
+    def bought_st(self) -> int:
+        """Standard tokens in all allocations."""
+        return sum(one.quantity_st for one in self.allocations)
+
+    @property
+    def drawn_micro_st(self) -> int:
+        """What requests have drawn so far."""
+        return sum(one.drawn_micro_st for one in self.allocations)
+
+
+def order_usage(order_id: UUID, actor: Actor) -> OrderUsage:
+    """Delivery, metering and bill of an order; the invoices are those that the actor may read."""
+    allocations = tuple(market.of_order(order_id, actor))
+    known = [one.id for one in allocations]
+    buckets = metering.buckets_of(known)
+    rated = rated_by_allocation(known).values()
+    lines = RatedLine.objects.filter(allocation_id__in=known, live=True)
+    billed_on = lines.filter(invoice_line__isnull=False).values("invoice_line__invoice_id")
+    return OrderUsage(
+        allocations=allocations,
+        requests=sum(one.records for one in buckets),
+        metered_micro_st=sum(one.micro_st for one in buckets),
+        settled=all(one.settled for one in buckets),
+        billed_micro_st=sum(micro_st for micro_st, _ in rated),
+        billed_micros=sum(exact for _, exact in rated) // EXACT_PER_MICRO,
+        waiting=lines.filter(invoice_line__isnull=True).exists(),
+        invoices=tuple(invoices(actor).filter(id__in=billed_on).order_by("id")),
+    )
 
 
 def usage_rows(allocations: Sequence[AllocationView]) -> list[dict[str, Any]]:

@@ -16,7 +16,9 @@ from accounts.selectors import clock
 from billing import selectors, services
 from billing.http import USAGE_DAYS, file_response
 from billing.kernel.rounding import EXACT_PER_MICRO, to_fen_half_up
-from billing.web import figures
+from billing.web import figures, life
+from market import selectors as market
+from market.kernel.errors import NotFound
 
 
 class Home(ActorPage):
@@ -35,6 +37,23 @@ class Usage(ActorPage):
     def get(self, request: HttpRequest) -> HttpResponse:
         """The last 30 days' allocations with use, and the newest usage records."""
         return render(request, "billing/usage.html", figures.usage(self.actor, now=clock.now(), days=USAGE_DAYS))
+
+
+class OrderLife(ActorPage):
+    """What became of an order after it was matched; the order's page shows it below its own half."""
+
+    scope = "usage:read"
+
+    def get(self, request: HttpRequest, public_id: str) -> HttpResponse:
+        """A fragment for the order's page, else a page of its own."""
+        try:
+            order = market.order(ids.decode("ord", public_id), self.actor)
+        except (ids.BadId, NotFound):
+            return not_found_page(request)
+        usage = selectors.order_usage(order.id, self.actor)
+        context = {"events": life.events(usage, now=clock.now()), "public_id": public_id}
+        fragment = request.headers.get("HX-Request") == "true"
+        return render(request, "components/timeline.html" if fragment else "billing/order_life.html", context)
 
 
 class Invoices(ActorPage):

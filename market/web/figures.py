@@ -212,7 +212,7 @@ def order_page(view: OrderView, actor: Actor) -> dict[str, Any]:
 
 
 def life_line(view: OrderView, allocations: list[dict[str, Any]]) -> list[tuple[str, str, datetime | None, str]]:
-    """Placed → held → matched; what comes after delivery is told by the pages of usage and invoices."""
+    """Placed → held → matched; billing adds what comes after (`billing.web.life`)."""
     lang = get_language() or "en"
     events: list[tuple[str, str, datetime | None, str]] = [("done", _("Placed"), view.created_at, "")]
     if view.side == "buy":
@@ -230,7 +230,7 @@ def life_line(view: OrderView, allocations: list[dict[str, Any]]) -> list[tuple[
         events.append(("failed", _("Rest cancelled, its hold given back"), view.ended_at, ""))
     elif view.status == "expired":
         events.append(("failed", _("Rest expired, its hold given back"), view.ended_at, ""))
-    if view.filled_st or view.is_open:
+    if view.is_open and not allocations:
         events.append(("todo", _("Delivered, metered and billed"), None, ""))
     return events
 
