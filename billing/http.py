@@ -7,6 +7,13 @@ from django.http import HttpResponse
 from billing.services import Document
 
 USAGE_DAYS = 30
+YUAN = r"\A[0-9]{1,10}(\.[0-9]{1,2})?\Z"
+
+
+def micros_of_yuan(text: str) -> int:
+    """Yuan that match `YUAN`, in micro-yuan."""
+    whole, _, fraction = text.partition(".")
+    return (int(whole) * 100 + int(fraction.ljust(2, "0"))) * 10_000
 
 
 def file_response(document: Document) -> HttpResponse:

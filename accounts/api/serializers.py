@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from accounts.http.serializers import StrictSerializer
 from accounts.kernel import ids
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Member
 
 
 class KeyInSerializer(StrictSerializer):
@@ -44,6 +44,44 @@ class NewKeySerializer(serializers.Serializer):
 
     id = serializers.CharField()
     secret = serializers.CharField()
+
+
+class MemberInSerializer(StrictSerializer):
+    """A person to make a member."""
+
+    email = serializers.EmailField(max_length=254)
+    role = serializers.CharField(max_length=8, help_text="owner, trader, provider, finance or viewer")
+
+
+class RoleSerializer(StrictSerializer):
+    """Another role for a member."""
+
+    role = serializers.CharField(max_length=8, help_text="owner, trader, provider, finance or viewer")
+
+
+class MemberSerializer(serializers.Serializer):
+    """A member of the organisation."""
+
+    id = serializers.CharField()
+    email = serializers.EmailField()
+    name = serializers.CharField()
+    role = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class MemberPageSerializer(serializers.Serializer):
+    """Newest first; `next` is the cursor of the following page."""
+
+    data = MemberSerializer(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+def member(row: Member) -> dict[str, Any]:
+    """A member as JSON."""
+    person = {"email": row.user.email, "name": row.user.name}
+    return MemberSerializer(
+        {"id": ids.encode("mem", row.id), "role": row.role, "created_at": row.created_at, **person}
+    ).data
 
 
 class MeSerializer(serializers.Serializer):

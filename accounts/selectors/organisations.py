@@ -50,6 +50,14 @@ def get_many(organisation_ids: Collection[UUID]) -> dict[UUID, OrganisationView]
     return {row.id: _view(row) for row in Organisation.objects.filter(id__in=list(organisation_ids))}
 
 
+def buyers(organisation_ids: Collection[UUID] | None = None) -> list[OrganisationView]:
+    """Organisations that buy, by name; of these ids only, where given."""
+    rows = Organisation.objects.filter(kind__in=[Organisation.Kind.BUYER, Organisation.Kind.BOTH])
+    if organisation_ids is not None:
+        rows = rows.filter(id__in=list(organisation_ids))
+    return [_view(row) for row in rows.order_by("name", "id")]
+
+
 def operator_id() -> UUID:
     """The one operator of this site.
 

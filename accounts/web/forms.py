@@ -21,6 +21,13 @@ _LIVES = [
     ("365", gettext_lazy("1 year")),
     (_FOR_EVER, gettext_lazy("Until it is revoked")),
 ]
+ROLES = {
+    "owner": gettext_lazy("Owner"),
+    "trader": gettext_lazy("Trader"),
+    "provider": gettext_lazy("Provider"),
+    "finance": gettext_lazy("Finance"),
+    "viewer": gettext_lazy("Viewer"),
+}
 
 
 class KeyForm(forms.Form):
@@ -64,3 +71,29 @@ class KeyForm(forms.Form):
             "idempotency_in_flight": _("This key is being made right now. Wait a moment, then look at the list."),
         }
         self.add_error(None, known.get(error.code, _("This value is not possible.")))
+
+
+class MemberForm(forms.Form):
+    """A person to invite."""
+
+    email = forms.EmailField(
+        label=gettext_lazy("E-mail address"),
+        max_length=254,
+        help_text=gettext_lazy("A person who is new here gets a link to choose a password."),
+        widget=forms.EmailInput(attrs={"class": "input", "autocomplete": "off"}),
+    )
+    role = forms.ChoiceField(
+        label=gettext_lazy("Role"), choices=list(ROLES.items()), initial="viewer",
+        widget=forms.Select(attrs={"class": "select"}),
+    )  # fmt: skip
+
+
+def member_refusal(error: DomainError) -> str:
+    """What the reader must know of a refused change of members."""
+    known = {
+        "scope_missing": _("Only an owner may change members."),
+        "member_already": _("This person is a member already. Change the role in the list."),
+        "last_owner": _("An organisation keeps at least one owner. Make another member owner first."),
+        "unknown_role": _("There is no such role."),
+    }
+    return known.get(error.code, _("This value is not possible."))

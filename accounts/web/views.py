@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.cache import add_never_cache_headers
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext as _
 
 from accounts import services
 from accounts.http.web import ACTIVE_ORGANISATION, ActorPage, not_found_page
@@ -18,17 +19,10 @@ from accounts.kernel.errors import DomainError
 from accounts.selectors import actors, audit, clock, members, organisations
 from accounts.selectors import keys as key_reads
 from accounts.web.examples import examples
-from accounts.web.forms import KeyForm
+from accounts.web.forms import ROLES, KeyForm, MemberForm, member_refusal
 
 REFUSED = 422
 EVENTS_PAGE = 50
-ROLES = {
-    "owner": gettext_lazy("Owner"),
-    "trader": gettext_lazy("Trader"),
-    "provider": gettext_lazy("Provider"),
-    "finance": gettext_lazy("Finance"),
-    "viewer": gettext_lazy("Viewer"),
-}
 
 
 class Developers(ActorPage):
@@ -127,6 +121,77 @@ class Settings(ActorPage):
             "mine": [(ids.encode("org", one), name, one == self.actor.organisation_id) for one, name in mine],
         }
         return render(request, "accounts/settings.html", context)
+
+
+class Members(ActorPage):
+    """Who may act for the organisation."""
+
+    scope = "members:write"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """The list with its roles, and the form to invite."""
+        return self._show(request, MemberForm())
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Invite a person."""
+        form = MemberForm(request.POST)
+        if form.is_valid():
+            email, role = form.cleaned_data["email"], form.cleaned_data["role"]
+            try:
+                services.members.invite(actor=self.actor, email=email, role=role, now=clock.now())
+            except DomainError as error:
+                form.add_error("email", member_refusal(error))
+            else:
+                messages.success(request, _("{email} is a member now, and gets a mail.").format(email=email.lower()))
+                return redirect("accounts:members")
+        return self._show(request, form, status=REFUSED)
+
+    def _show(self, request: HttpRequest, form: MemberForm, *, status: int = 200) -> HttpResponse:
+        rows = [(ids.encode("mem", one.id), one, one.user_id == self.actor.user_id) for one in members.of(self.actor)]
+        context = {"form": form, "rows": rows, "roles": ROLES.items()}
+        return render(request, "accounts/members.html", context, status=status)
+
+
+class _MemberStep(ActorPage):
+    """A change of one member; what is another organisation's does not exist."""
+
+    scope = "members:write"
+
+    def post(self, request: HttpRequest, public_id: str) -> HttpResponse:
+        """Do it, or say why not, and back to the list; who gave up the own right goes to the settings."""
+        try:
+            done = self.change(ids.decode("mem", public_id))
+        except (ids.BadId, services.members.NoSuchMember):
+            return not_found_page(request)
+        except DomainError as error:
+            messages.error(request, member_refusal(error))
+        else:
+            messages.success(request, done)
+        still = actors.for_user(request.user, organisation_id=self.actor.organisation_id)
+        return redirect("accounts:members" if still and still.can("members:write") else "accounts:settings")
+
+    def change(self, member_id: UUID) -> str:
+        """What to do; gives the sentence that says it is done."""
+        raise NotImplementedError
+
+
+class ChangeRole(_MemberStep):
+    """Another role."""
+
+    def change(self, member_id: UUID) -> str:
+        """The role of the form."""
+        role = self.request.POST.get("role", "")
+        services.members.change_role(actor=self.actor, member_id=member_id, role=role, now=clock.now())
+        return _("The role is changed.")
+
+
+class RemoveMember(_MemberStep):
+    """The end of a membership."""
+
+    def change(self, member_id: UUID) -> str:
+        """At once."""
+        services.members.remove(actor=self.actor, member_id=member_id, now=clock.now())
+        return _("The member is removed.")
 
 
 class ActiveOrganisation(ActorPage):

@@ -6,10 +6,13 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounts.http.serializers import StrictSerializer
 from accounts.kernel import ids
-from accounts.kernel.decimals import plain_yuan
-from billing.models import Invoice
+from accounts.kernel.decimals import plain, plain_yuan
+from billing.http import YUAN
+from billing.models import Invoice, TopUp
 from billing.selectors import OrderUsage
+from ledger.selectors import Movement
 
 
 class InvoiceSummarySerializer(serializers.Serializer):
@@ -42,6 +45,66 @@ class BalanceSerializer(serializers.Serializer):
     posted = serializers.CharField()
     held = serializers.CharField()
     available = serializers.CharField()
+
+
+class MovementSerializer(serializers.Serializer):
+    """One entry of the wallet; `change` is below zero where the balance shrinks."""
+
+    id = serializers.CharField()
+    at = serializers.DateTimeField()
+    kind = serializers.CharField()
+    key = serializers.CharField(help_text="the ledger transfer's key, unique for ever")
+    change = serializers.CharField(help_text="yuan, six decimals")
+
+
+class MovementPageSerializer(serializers.Serializer):
+    """Newest first; `next` is the cursor of the following page."""
+
+    data = MovementSerializer(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class TopUpInSerializer(StrictSerializer):
+    """A bank transfer to record."""
+
+    organisation = serializers.CharField(max_length=40)
+    amount = serializers.RegexField(YUAN, help_text="yuan with at most two decimals")
+    reference = serializers.CharField(max_length=80, help_text="the bank's own reference; the same is credited once")
+
+
+class TopUpSerializer(serializers.Serializer):
+    """Money that reached a wallet from the bank."""
+
+    id = serializers.CharField()
+    organisation = serializers.CharField()
+    amount = serializers.CharField()
+    currency = serializers.CharField()
+    reference = serializers.CharField()
+    recorded_at = serializers.DateTimeField()
+
+
+class TopUpPageSerializer(serializers.Serializer):
+    """Newest first; `next` is the cursor of the following page."""
+
+    data = TopUpSerializer(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+def movement(row: Movement) -> dict[str, Any]:
+    """A movement as JSON."""
+    return {
+        "id": str(row.entry_id), "at": row.at, "kind": row.kind, "key": row.key, "change": plain_yuan(row.change_micros),
+    }  # fmt: skip
+
+
+def top_up(row: TopUp) -> dict[str, Any]:
+    """A top-up as JSON."""
+    body = {
+        "id": ids.encode("top", row.id), "organisation": ids.encode("org", row.organisation_id),
+        "amount": plain(row.amount_micros, 6, at_least=2), "currency": row.currency, "reference": row.reference,
+        "recorded_at": row.recorded_at,
+    }  # fmt: skip
+    return TopUpSerializer(body).data
 
 
 class UsageRowSerializer(serializers.Serializer):

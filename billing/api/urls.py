@@ -7,6 +7,8 @@ from billing.api import views
 app_name = "billing-api"
 urlpatterns = [
     path("balance", views.Balance.as_view(), name="balance"),
+    path("movements", views.Movements.as_view(), name="movements"),
+    path("top-ups", views.TopUps.as_view(), name="top_ups"),
     path("usage", views.Usage.as_view(), name="usage"),
     path("orders/<str:public_id>/usage", views.OrderUsage.as_view(), name="order_usage"),
     path("invoices", views.Invoices.as_view(), name="invoices"),

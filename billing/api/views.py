@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.http.pagination import page
+from accounts.http.pagination import BadCursor, page
 from accounts.http.views import ApiView
 from accounts.kernel import ids
 from accounts.kernel.actor import Actor
@@ -19,7 +19,8 @@ from accounts.selectors import clock
 from billing import selectors, services
 from billing.api import serializers as shapes
 from billing.documents.figures import from_dict
-from billing.http import USAGE_DAYS, file_response
+from billing.http import USAGE_DAYS, file_response, micros_of_yuan
+from billing.services.topups import UnknownBuyer
 from ledger import selectors as ledger
 from market import selectors as market
 from market.kernel.errors import NotFound
@@ -40,6 +41,58 @@ class Balance(ApiView):
         wallet = ledger.wallet(self.actor.organisation_id, "CNY")
         amounts = {"posted": wallet.posted_micros, "held": wallet.held_micros, "available": wallet.available_micros}
         return Response({"currency": "CNY", **{name: plain_yuan(micros) for name, micros in amounts.items()}})
+
+
+class Movements(ApiView):
+    """What moved in the wallet."""
+
+    required_scopes = {"GET": "billing:read"}
+
+    @extend_schema(
+        parameters=[OpenApiParameter("cursor", str)],
+        responses=shapes.MovementPageSerializer,
+        operation_id="movements",
+    )
+    def get(self, request: Request) -> Response:
+        """Newest first, by cursor; each page has 100."""
+        cursor = request.query_params.get("cursor", "")
+        if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+            raise BadCursor("The cursor is not one that this list gave.")
+        found = selectors.movements(self.actor, before=int(cursor) if cursor else None, limit=101)
+        following = str(found[99].entry_id) if len(found) > 100 else None
+        body = {"data": [shapes.movement(one) for one in found[:100]], "next": following}
+        return Response(shapes.MovementPageSerializer(body).data)
+
+
+class TopUps(ApiView):
+    """Money that reached wallets from the bank."""
+
+    required_scopes = {"GET": "billing:read", "POST": "billing:write"}
+
+    @extend_schema(responses=shapes.TopUpPageSerializer, operation_id="top_ups_list")
+    def get(self, request: Request) -> Response:
+        """The organisation's own, newest first, by cursor."""
+        return page(request, selectors.top_ups(self.actor), prefix="top", shape=shapes.top_up)
+
+    @extend_schema(
+        request=shapes.TopUpInSerializer, responses={201: shapes.TopUpSerializer}, operation_id="top_ups_record"
+    )
+    def post(self, request: Request) -> Response:
+        """Record a bank transfer (the operator only). The bank's reference makes a repeat the same top-up."""
+        checked = shapes.TopUpInSerializer(data=request.data)
+        checked.is_valid(raise_exception=True)
+        try:
+            organisation_id = ids.decode("org", checked.validated_data["organisation"])
+        except ids.BadId:
+            raise UnknownBuyer("No organisation that buys has this id.") from None
+        made = services.topups.record(
+            organisation_id=organisation_id,
+            amount_micros=micros_of_yuan(checked.validated_data["amount"]),
+            reference=checked.validated_data["reference"],
+            actor=self.actor,
+            now=clock.now(),
+        )
+        return Response(shapes.top_up(selectors.top_up(made)), status=201)
 
 
 class Usage(ApiView):

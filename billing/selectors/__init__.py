@@ -13,6 +13,7 @@ from billing.selectors.rows import (
     earned,
     exceptions,
     first_waiting_day,
+    invoice_by_id,
     invoice_row,
     invoices,
     lines_of,
@@ -22,6 +23,7 @@ from billing.selectors.rows import (
     waiting,
 )
 from billing.selectors.usage import OrderUsage, order_usage, usage_rows
+from billing.selectors.wallet import movements, top_up, top_ups
 
 __all__ = [
     "Breach",
@@ -36,13 +38,17 @@ __all__ = [
     "earned",
     "exceptions",
     "first_waiting_day",
+    "invoice_by_id",
     "invoice_row",
     "invoices",
     "lines_of",
+    "movements",
     "order_usage",
     "rated_by_allocation",
     "rated_parts",
     "spent_by_day",
+    "top_up",
+    "top_ups",
     "usage_rows",
     "verify",
     "waiting",

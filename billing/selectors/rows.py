@@ -94,6 +94,11 @@ def invoice_row(invoice_id: UUID, *, actor: Actor) -> Invoice:
     return found
 
 
+def invoice_by_id(invoice_id: UUID) -> Invoice:
+    """One invoice for the platform's own messages; pages and the API use `invoice_row`."""
+    return Invoice.objects.get(id=invoice_id)
+
+
 def lines_of(invoice: Invoice) -> QuerySet[InvoiceLine]:
     """An invoice's lines in order."""
     return InvoiceLine.objects.filter(invoice=invoice).order_by("number")

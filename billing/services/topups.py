@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from uuid import UUID
 
@@ -9,10 +10,13 @@ from django.db import transaction
 
 from accounts import services as accounts
 from accounts.kernel.actor import Actor
+from accounts.selectors import organisations
 from billing.models import TopUp
 from billing.services.invoices import BillingError
 from ledger import services as ledger
 from ledger.services import Leg, TransferDraft
+
+_REFERENCE = re.compile(r"[^\x00-\x1f\x7f]{1,80}")
 
 
 class NotStaff(BillingError):
@@ -29,6 +33,20 @@ class TopUpDiffers(BillingError):
     status = 409
 
 
+class UnknownBuyer(BillingError):
+    """No organisation that buys has this id."""
+
+    code = "unknown_organisation"
+    status = 422
+
+
+class BadReference(BillingError):
+    """Not what a bank prints on a statement."""
+
+    code = "bad_reference"
+    status = 422
+
+
 class BadAmount(BillingError):
     """An amount must be positive and whole fen."""
 
@@ -36,17 +54,27 @@ class BadAmount(BillingError):
     status = 422
 
 
+def may_record(actor: Actor) -> bool:
+    """Staff in the browser, or a program of the operator that imports the bank's statement."""
+    return actor.is_staff or (actor.organisation_kind == "operator" and actor.can("billing:write"))
+
+
 def record(
     *, organisation_id: UUID, amount_micros: int, reference: str, actor: Actor, now: datetime, currency: str = "CNY"
 ) -> UUID:
     """Credit a buyer's wallet; the same bank reference again changes nothing and gives the first id.
 
-    :raises NotStaff: the actor is not staff.
+    :raises NotStaff: the actor is neither staff nor a key of the operator with `billing:write`.
+    :raises UnknownBuyer: no organisation that buys has this id.
     :raises BadAmount: not positive, or not whole fen.
     :raises TopUpDiffers: the reference is known with other content.
     """
-    if not actor.is_staff:
+    if not may_record(actor):
         raise NotStaff("Only staff may record a bank transfer.")
+    if organisation_id not in {one.id for one in organisations.buyers([organisation_id])}:
+        raise UnknownBuyer("No organisation that buys has this id.")
+    if not _REFERENCE.fullmatch(reference):
+        raise BadReference("A bank reference is 1 to 80 characters without control characters.")
     if amount_micros <= 0 or amount_micros % 10_000:
         raise BadAmount("A transfer is a positive amount in whole fen.")
     with transaction.atomic():

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.kernel import ids
 from accounts.kernel.actor import Actor
 from accounts.kernel.decimals import plain_yuan
+from accounts.selectors import organisations
 from billing import selectors
 from billing.documents.figures import from_dict
 from billing.kernel.periods import market_date
@@ -41,6 +43,27 @@ def home(actor: Actor, *, now: datetime) -> dict[str, Any]:
         "has_invoice": selectors.invoices(actor).exists(),
         "market": market.market_state(),
         "now": now,
+    }
+
+
+_PAGE = 50
+_MOVEMENTS = {
+    "top_up": gettext_lazy("Bank transfer"),
+    "usage": gettext_lazy("Usage"),
+    "rounding": gettext_lazy("Rounding of an invoice"),
+}
+
+
+def balance(actor: Actor, *, before: int | None) -> dict[str, Any]:
+    """The wallet, the operator's bank account with the reference to give, and a page of movements."""
+    found = selectors.movements(actor, before=before, limit=_PAGE + 1)
+    return {
+        "wallet": ledger.wallet(actor.organisation_id, "CNY"),
+        "operator": organisations.get(organisations.operator_id()),
+        "reference": ids.encode("org", actor.organisation_id),
+        "rows": [(one, _MOVEMENTS.get(one.kind, one.kind)) for one in found[:_PAGE]],
+        "older": found[_PAGE - 1].entry_id if len(found) > _PAGE else None,
+        "first_page": before is None,
     }
 
 

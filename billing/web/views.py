@@ -12,11 +12,13 @@ from django.utils.translation import gettext as _
 
 from accounts.http.web import ActorPage, not_found_page
 from accounts.kernel import ids
+from accounts.kernel.errors import DomainError
 from accounts.selectors import clock
 from billing import selectors, services
 from billing.http import USAGE_DAYS, file_response
 from billing.kernel.rounding import EXACT_PER_MICRO, to_fen_half_up
 from billing.web import figures, life
+from billing.web.forms import TopUpForm
 from market import selectors as market
 from market.kernel.errors import NotFound
 
@@ -37,6 +39,50 @@ class Usage(ActorPage):
     def get(self, request: HttpRequest) -> HttpResponse:
         """The last 30 days' allocations with use, and the newest usage records."""
         return render(request, "billing/usage.html", figures.usage(self.actor, now=clock.now(), days=USAGE_DAYS))
+
+
+class Balance(ActorPage):
+    """The wallet, how to pay in, and what moved."""
+
+    scope = "billing:read"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Newest movements first."""
+        before = request.GET.get("before", "")
+        older_than = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+        return render(request, "billing/balance.html", figures.balance(self.actor, before=older_than))
+
+
+class TopUps(ActorPage):
+    """Staff credit what the bank's statement shows."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """The form and the newest transfers."""
+        return self._show(request, TopUpForm())
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Credit a transfer; the same again changes nothing."""
+        if not services.topups.may_record(self.actor):
+            return self._refused(request)
+        form = TopUpForm(request.POST)
+        if form.is_valid():
+            try:
+                services.topups.record(actor=self.actor, now=clock.now(), **form.transfer())
+            except DomainError as error:
+                form.refuse(error)
+            else:
+                messages.success(request, _("The transfer is credited."))
+                return redirect("billing:top_ups")
+        return self._show(request, form, status=422)
+
+    def _show(self, request: HttpRequest, form: TopUpForm, *, status: int = 200) -> HttpResponse:
+        if not services.topups.may_record(self.actor):
+            return self._refused(request)
+        context = {"form": form, "rows": selectors.top_ups(self.actor)[:100]}
+        return render(request, "billing/top_ups.html", context, status=status)
+
+    def _refused(self, request: HttpRequest) -> HttpResponse:
+        return self.forbidden(request, _("Only staff of the operator may record a bank transfer."))
 
 
 class OrderLife(ActorPage):

@@ -181,7 +181,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 
 # Topic prefix -> function(topic, payload) that the outbox relay calls once the row is committed.
-OUTBOX_HANDLERS: dict[str, str] = {}
+OUTBOX_HANDLERS: dict[str, str] = {
+    "accounts.member.added": "accounts.adapters.mail_invitation",
+    "billing.invoice.issued": "billing.adapters.mail_invoice",
+}
 
 structlog.configure(
     processors=[
