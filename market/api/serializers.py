@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.http.serializers import StrictSerializer
@@ -20,6 +21,7 @@ from market.services.preview import Preview
 PRICE = r"\A[0-9]{1,7}(\.[0-9]{1,6})?\Z"
 QUANTITY = r"\A[0-9]{1,16}\Z"
 SIDES = ["buy", "sell"]
+MOST_ORDERS = 1_000
 # Parts of the full order form that this market does not take yet; they are refused by name, never ignored.
 NOT_YET = {
     "lines", "windows", "cells", "vendors", "regions", "tier", "data_terms", "max_latency", "min_quantity_st",
@@ -79,6 +81,35 @@ class OrderPageSerializer(serializers.Serializer):
 
     data = OrderSerializer(many=True)
     next = serializers.CharField(allow_null=True)
+
+
+@extend_schema_field(OrderInSerializer(many=True))
+class OrdersField(serializers.ListField):
+    """Orders of a batch, each read on its own so that one fault spoils one order only."""
+
+    child = serializers.JSONField()
+
+
+class BatchInSerializer(StrictSerializer):
+    """Up to 1,000 orders."""
+
+    orders = OrdersField(min_length=1, max_length=MOST_ORDERS)
+
+
+class BatchResultSerializer(serializers.Serializer):
+    """The order (201, or that of a repeated client order id), or the problem document that it would have had alone."""
+
+    status = serializers.IntegerField()
+    order = OrderSerializer(allow_null=True)
+    problem = serializers.DictField(allow_null=True)
+
+
+class BatchSerializer(serializers.Serializer):
+    """A result for each order, in the order of the request."""
+
+    placed = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    results = BatchResultSerializer(many=True)
 
 
 class TokenPricesSerializer(serializers.Serializer):

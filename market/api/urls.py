@@ -12,6 +12,7 @@ urlpatterns = [
     path("rounds", views.Rounds.as_view(), name="rounds"),
     path("rounds/<str:number>", views.RoundDetail.as_view(), name="round"),
     path("orders", views.Orders.as_view(), name="orders"),
+    path("orders/batch", views.OrderBatch.as_view(), name="orders_batch"),
     path("orders/preview", views.OrderPreview.as_view(), name="order_preview"),
     path("orders/cancel", views.CancelAll.as_view(), name="orders_cancel"),
     path("orders/<str:public_id>", views.OrderDetail.as_view(), name="order"),

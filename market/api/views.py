@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.utils.encoders import JSONEncoder
 
+from accounts.http import problems
 from accounts.http.views import ApiView
-from accounts.kernel import ids
+from accounts.kernel.errors import DomainError
 from accounts.selectors import clock
 from accounts.services import idempotency
 from market import selectors, services
+from market.api import reading as read
 from market.api import serializers as shapes
-from market.kernel.errors import NotFound, NotSupported
-
-PAGE, MOST = 50, 200
-_CURSOR = OpenApiParameter("cursor", str, description="`next` of the page before")
-_LIMIT = OpenApiParameter("limit", int, description=f"rows of a page, at most {MOST}")
+from market.kernel.orders import OrderDraft
+from market.selectors import OrderView
 
 
 class Lines(ApiView):
@@ -85,8 +82,8 @@ class ProductDepth(ApiView):
     )
     def get(self, request: Request, public_id: str) -> Response:
         """The best levels of both sides."""
-        view = selectors.product(_uuid("prd", public_id), self.actor.organisation_id)
-        found = selectors.depth(view, now=clock.now(), count=_number(request, "levels", default=10, most=100))
+        view = selectors.product(read.uuid("prd", public_id), self.actor.organisation_id)
+        found = selectors.depth(view, now=clock.now(), count=read.number(request, "levels", default=10, most=100))
         return Response(shapes.depth(view, found))
 
 
@@ -95,12 +92,15 @@ class Rounds(ApiView):
 
     required_scopes = {"GET": "market:read"}
 
-    @extend_schema(parameters=[_CURSOR, _LIMIT], responses=shapes.RoundPageSerializer, operation_id="rounds")
+    @extend_schema(parameters=[read.CURSOR, read.LIMIT], responses=shapes.RoundPageSerializer, operation_id="rounds")
     def get(self, request: Request) -> Response:
         """Newest first."""
-        cursor, limit = request.query_params.get("cursor"), _number(request, "limit", default=PAGE, most=MOST)
+        cursor, limit = (
+            request.query_params.get("cursor"),
+            read.number(request, "limit", default=read.PAGE, most=read.MOST),
+        )
         found = selectors.recent_rounds(
-            selectors.the_market().id, before=_round_number(cursor) if cursor else None, limit=limit + 1
+            selectors.the_market().id, before=read.round_number(cursor) if cursor else None, limit=limit + 1
         )
         following = str(found[limit - 1].number) if len(found) > limit else None
         return Response({"data": [shapes.round_(one) for one in found[:limit]], "next": following})
@@ -114,7 +114,7 @@ class RoundDetail(ApiView):
     @extend_schema(responses=shapes.RoundDetailSerializer, operation_id="round")
     def get(self, request: Request, number: str) -> Response:
         """The round and what it said of each product that had orders on both sides."""
-        view = selectors.round(_round_number(number), market_id=selectors.the_market().id)
+        view = selectors.round(read.round_number(number), market_id=selectors.the_market().id)
         visible = {one.slug for one in selectors.lines(self.actor.organisation_id)}
         prices = [one for one in selectors.round_prices(view.id) if one.product.line in visible]
         return Response({**shapes.round_(view), "prices": [shapes.round_price(one) for one in prices]})
@@ -126,13 +126,13 @@ class Orders(ApiView):
     required_scopes = {"GET": "orders:read", "POST": "orders:write"}
 
     @extend_schema(
-        parameters=[_CURSOR, _LIMIT, OpenApiParameter("status", str), OpenApiParameter("line", str)],
+        parameters=[read.CURSOR, read.LIMIT, OpenApiParameter("status", str), OpenApiParameter("line", str)],
         responses=shapes.OrderPageSerializer,
         operation_id="orders",
     )
     def get(self, request: Request) -> Response:
         """Newest first."""
-        return _page(
+        return read.page(
             request,
             "ord",
             lambda before, limit: selectors.orders(
@@ -154,23 +154,71 @@ class Orders(ApiView):
     def post(self, request: Request) -> Response:
         """Place an order; the same Idempotency-Key gives the same answer again."""
         key = self.idempotency_key(request, required=True)
-        data = _checked(shapes.OrderInSerializer, request)
+        data = read.checked(shapes.OrderInSerializer, request.data)
         now = clock.now()
 
         def effect() -> dict[str, Any]:
             draft = shapes.draft(data, self.actor, now=now)
-            return _plain(shapes.order(services.orders.place(draft, actor=self.actor, now=now)))
+            return read.plain(shapes.order(services.orders.place(draft, actor=self.actor, now=now)))
 
         once = idempotency.once_durable(
             organisation_id=self.actor.organisation_id,
             key=key,
             operation="order.place",
-            payload=_plain(request.data),
+            payload=read.plain(request.data),
             now=now,
             effect=effect,
         )
         headers = {"Idempotency-Replayed": "true"} if once.replayed else {}
         return Response(once.body, status=201, headers=headers)
+
+
+class OrderBatch(ApiView):
+    """Many orders at once."""
+
+    required_scopes = {"POST": "orders:write"}
+
+    @extend_schema(
+        request=shapes.BatchInSerializer,
+        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=True)],
+        responses=shapes.BatchSerializer,
+        operation_id="orders_batch",
+    )
+    def post(self, request: Request) -> Response:
+        """Place what can be placed, in order, with a result for each; one Idempotency-Key stands for all of it."""
+        self.idempotency_key(request, required=True)
+        given = read.checked(shapes.BatchInSerializer, request.data)["orders"]
+        now = clock.now()
+        once = self.once(
+            request,
+            operation="orders.batch",
+            payload=read.plain(request.data),
+            now=now,
+            effect=lambda: self._place(request, given, now),
+        )
+        return Response(once.body)
+
+    def _place(self, request: Request, given: list[Any], now: datetime) -> dict[str, Any]:
+        found = [self._draft(one, now) for one in given]
+        drafts = [one for one in found if isinstance(one, OrderDraft)]
+        placed = iter(services.batch.place_each(drafts, actor=self.actor, now=now))
+        results = [next(placed) if isinstance(one, OrderDraft) else one for one in found]
+        body = [self._result(request, one) for one in results]
+        count = sum(one["order"] is not None for one in body)
+        return {"placed": count, "refused": len(body) - count, "results": body}
+
+    def _draft(self, data: Any, now: datetime) -> OrderDraft | Exception:
+        try:
+            return shapes.draft(read.checked(shapes.OrderInSerializer, data), self.actor, now=now)
+        except (DomainError, ValidationError) as error:
+            return error
+
+    def _result(self, request: Request, one: OrderView | Exception) -> dict[str, Any]:
+        if isinstance(one, Exception):
+            problem = problems.exception_handler(one, {"request": request})
+            assert problem is not None
+            return {"status": problem.status_code, "order": None, "problem": problem.data}
+        return {"status": 201, "order": read.plain(shapes.order(one)), "problem": None}
 
 
 class OrderPreview(ApiView):
@@ -182,7 +230,7 @@ class OrderPreview(ApiView):
     def post(self, request: Request) -> Response:
         """What it would cost and do if the round closed now; nothing is written."""
         now = clock.now()
-        draft = shapes.draft(_checked(shapes.OrderInSerializer, request), self.actor, now=now)
+        draft = shapes.draft(read.checked(shapes.OrderInSerializer, request.data), self.actor, now=now)
         return Response(shapes.preview(services.orders.preview(draft, now=now)))
 
 
@@ -194,7 +242,7 @@ class OrderDetail(ApiView):
     @extend_schema(responses=shapes.OrderSerializer, operation_id="order")
     def get(self, request: Request, public_id: str) -> Response:
         """How it stands."""
-        return Response(shapes.order(selectors.order(_uuid("ord", public_id), self.actor)))
+        return Response(shapes.order(selectors.order(read.uuid("ord", public_id), self.actor)))
 
 
 class CancelOrder(ApiView):
@@ -205,7 +253,7 @@ class CancelOrder(ApiView):
     @extend_schema(request=None, responses=shapes.OrderSerializer, operation_id="order_cancel")
     def post(self, request: Request, public_id: str) -> Response:
         """Cancel; a repeat gives the same answer."""
-        ended = services.orders.cancel(_uuid("ord", public_id), actor=self.actor, now=clock.now())
+        ended = services.orders.cancel(read.uuid("ord", public_id), actor=self.actor, now=clock.now())
         return Response(shapes.order(ended))
 
 
@@ -219,7 +267,7 @@ class CancelAll(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Cancel all of the organisation's orders, or those of one side."""
-        side = _checked(shapes.CancelAllInSerializer, request).get("side")
+        side = read.checked(shapes.CancelAllInSerializer, request.data).get("side")
         return Response({"cancelled": services.orders.cancel_all(actor=self.actor, now=clock.now(), side=side)})
 
 
@@ -228,56 +276,14 @@ class Allocations(ApiView):
 
     required_scopes = {"GET": "orders:read"}
 
-    @extend_schema(parameters=[_CURSOR, _LIMIT], responses=shapes.AllocationPageSerializer, operation_id="allocations")
+    @extend_schema(
+        parameters=[read.CURSOR, read.LIMIT], responses=shapes.AllocationPageSerializer, operation_id="allocations"
+    )
     def get(self, request: Request) -> Response:
         """Newest first."""
-        return _page(
+        return read.page(
             request,
             "alc",
             lambda before, limit: selectors.allocations(self.actor, before=before, limit=limit),
             lambda view: shapes.allocation(view, self.actor),
         )
-
-
-def _page(
-    request: Request,
-    prefix: str,
-    read: Callable[[UUID | None, int], Sequence[Any]],
-    shape: Callable[[Any], dict[str, Any]],
-) -> Response:
-    cursor, limit = request.query_params.get("cursor"), _number(request, "limit", default=PAGE, most=MOST)
-    found = read(_uuid(prefix, cursor) if cursor else None, limit + 1)
-    following = ids.encode(prefix, found[limit - 1].id) if len(found) > limit else None
-    return Response({"data": [shape(one) for one in found[:limit]], "next": following})
-
-
-def _checked(serializer: Any, request: Request) -> dict[str, Any]:
-    given = request.data if isinstance(request.data, dict) else {}
-    if later := sorted(shapes.NOT_YET & given.keys()):
-        raise NotSupported(f"This market does not take {', '.join(later)} yet.", fields=later)
-    checked = serializer(data=request.data)
-    checked.is_valid(raise_exception=True)
-    return dict(checked.validated_data)
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it, for the answer that is kept."""
-    return json.loads(json.dumps(value, cls=JSONEncoder))
-
-
-def _uuid(prefix: str, text: str) -> UUID:
-    try:
-        return ids.decode(prefix, text)
-    except ids.BadId:
-        raise NotFound("There is nothing with this id.") from None
-
-
-def _round_number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 15):
-        raise NotFound("There is no such round.")
-    return int(text)
-
-
-def _number(request: Request, name: str, *, default: int, most: int) -> int:
-    text = request.query_params.get(name, "")
-    return min(max(int(text), 1), most) if text.isascii() and text.isdigit() and len(text) < 9 else default

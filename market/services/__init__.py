@@ -2,13 +2,14 @@
 
 from market.kernel.errors import MarketError
 from market.kernel.orders import CellTerms, OrderDraft, SupplyDraft
-from market.services import catalogue, draws, markets, orders, rounds, supply, sweep
+from market.services import batch, catalogue, draws, markets, orders, rounds, supply, sweep
 
 __all__ = [
     "CellTerms",
     "MarketError",
     "OrderDraft",
     "SupplyDraft",
+    "batch",
     "catalogue",
     "draws",
     "markets",
