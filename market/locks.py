@@ -1,7 +1,7 @@
 """The only home of the market's locks.
 
-Order: the market's row, the market's book, organisations by id, then (in the
-ledger) accounts and holds by id, then supplies and allocations by id. Intake
+Order: the market's row, the market's book, organisations by id, dead
+man's switches by id, then (in the ledger) accounts and holds by id, then supplies and allocations by id. Intake
 and cancels share the book; a round has it alone, so what it froze stands until
 it is written.
 """
@@ -9,11 +9,12 @@ it is written.
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
 
-from market.models import AllocationUse, Market, Reservation, Round, Supply
+from market.models import AllocationUse, CancelAfter, Market, Reservation, Round, Supply
 
 
 def market_to_clear(market_id: UUID) -> Market | None:
@@ -45,6 +46,12 @@ def organisations(organisation_ids: Collection[UUID]) -> None:
     """One intake at a time for each organisation, so that it cannot race itself into a self-trade."""
     for organisation_id in sorted(organisation_ids):
         _advisory("pg_advisory_xact_lock", organisation_id)
+
+
+def switches_due(market_id: UUID, now: datetime) -> list[CancelAfter]:
+    """The dead man's switches of a market that fire now."""
+    rows = CancelAfter.objects.select_for_update(of=("self",)).filter(market_id=market_id, fires_at__lte=now)
+    return list(rows.order_by("id"))
 
 
 def supplies(supply_ids: Collection[UUID]) -> dict[UUID, Supply]:

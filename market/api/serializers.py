@@ -17,6 +17,7 @@ from market.kernel.orders import OrderDraft
 from market.kernel.text import micros_of, price_text
 from market.selectors import AllocationView, Depth, LineView, OrderView, ProductView, RoundPriceView, RoundView
 from market.services.preview import Preview
+from market.services.switches import MOST_SECONDS
 
 PRICE = r"\A[0-9]{1,7}(\.[0-9]{1,6})?\Z"
 QUANTITY = r"\A[0-9]{1,16}\Z"
@@ -147,6 +148,18 @@ class CancelledSerializer(serializers.Serializer):
     """How many orders were cancelled."""
 
     cancelled = serializers.IntegerField()
+
+
+class CancelAllAfterInSerializer(StrictSerializer):
+    """Seconds from now, 0 turns the switch off."""
+
+    seconds = serializers.IntegerField(min_value=0, max_value=MOST_SECONDS)
+
+
+class CancelAllAfterSerializer(serializers.Serializer):
+    """When the open orders are cancelled unless the switch is set again; null where it is off."""
+
+    fires_at = serializers.DateTimeField(allow_null=True)
 
 
 class LineSerializer(serializers.Serializer):

@@ -15,6 +15,7 @@ urlpatterns = [
     path("orders/batch", views.OrderBatch.as_view(), name="orders_batch"),
     path("orders/preview", views.OrderPreview.as_view(), name="order_preview"),
     path("orders/cancel", views.CancelAll.as_view(), name="orders_cancel"),
+    path("orders/cancel-all-after", views.CancelAllAfter.as_view(), name="orders_cancel_all_after"),
     path("orders/<str:public_id>", views.OrderDetail.as_view(), name="order"),
     path("orders/<str:public_id>/cancel", views.CancelOrder.as_view(), name="order_cancel"),
     path("allocations", views.Allocations.as_view(), name="allocations"),

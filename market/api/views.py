@@ -271,6 +271,22 @@ class CancelAll(ApiView):
         return Response({"cancelled": services.orders.cancel_all(actor=self.actor, now=clock.now(), side=side)})
 
 
+class CancelAllAfter(ApiView):
+    """The dead man's switch."""
+
+    required_scopes = {"POST": "orders:write"}
+
+    @extend_schema(
+        request=shapes.CancelAllAfterInSerializer,
+        responses=shapes.CancelAllAfterSerializer,
+        operation_id="orders_cancel_all_after",
+    )
+    def post(self, request: Request) -> Response:
+        """Cancel all of the organisation's open orders after so many seconds without another call."""
+        seconds = read.checked(shapes.CancelAllAfterInSerializer, request.data)["seconds"]
+        return Response({"fires_at": services.switches.cancel_all_after(seconds, actor=self.actor, now=clock.now())})
+
+
 class Allocations(ApiView):
     """What the caller's organisation bought or sold."""
 

@@ -2,13 +2,14 @@
 
 from market.models.catalogue import Cell, GradeTerms, ListPrice, Market, ModelLine, Product
 from market.models.delivery import Allocation, AllocationUse, Reservation, ReservationPart
-from market.models.orders import Book, Order, OrderEnd, Supply
+from market.models.orders import Book, CancelAfter, Order, OrderEnd, Supply
 from market.models.rounds import FeedFrame, Fill, Round, RoundPrice
 
 __all__ = [
     "Allocation",
     "AllocationUse",
     "Book",
+    "CancelAfter",
     "Cell",
     "FeedFrame",
     "Fill",

@@ -156,3 +156,19 @@ class OrderEnd(models.Model):
                 name="market_end_says_the_rest",
             ),
         ]
+
+
+class CancelAfter(models.Model):
+    """A dead man's switch: when it fires, an organisation's open orders are cancelled. No row, no switch."""
+
+    market = models.ForeignKey(Market, models.PROTECT, related_name="+", db_index=False)
+    organisation = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    fires_at = models.DateTimeField()
+    set_by = models.UUIDField(null=True)
+    set_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["market", "organisation"], name="market_cancel_after_once"),
+            models.CheckConstraint(condition=Q(fires_at__gt=F("set_at")), name="market_cancel_after_later"),
+        ]

@@ -2,7 +2,7 @@
 
 from market.kernel.errors import MarketError
 from market.kernel.orders import CellTerms, OrderDraft, SupplyDraft
-from market.services import batch, catalogue, draws, markets, orders, rounds, supply, sweep
+from market.services import batch, catalogue, draws, markets, orders, rounds, supply, sweep, switches
 
 __all__ = [
     "CellTerms",
@@ -17,4 +17,5 @@ __all__ = [
     "rounds",
     "supply",
     "sweep",
+    "switches",
 ]

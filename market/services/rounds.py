@@ -19,7 +19,7 @@ from ledger import services as ledger
 from market import locks, selectors
 from market.kernel import closing, windows
 from market.models import FeedFrame, Market, Round, RoundPrice
-from market.services import failpoints, writing
+from market.services import failpoints, switches, writing
 from market.services.clearing import Cleared, Outcome, clear_book
 from market.services.frames import frame_text
 from market.services.markets import SEED_BYTES
@@ -62,6 +62,7 @@ def clear(market_id: UUID, *, now: datetime) -> RoundSummary | None:
     nothing behind; after three tries its market is parked with the reason.
     """
     try:
+        switches.fire_due(market_id, now=now)
         with _no_collections(), transaction.atomic():
             market = locks.market_to_clear(market_id)
             if market is None or market.state != Market.State.OPEN or not _is_due(market, now):

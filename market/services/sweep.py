@@ -11,7 +11,7 @@ from django.db.models import F
 from ledger import services as ledger
 from market import locks
 from market.models import FeedFrame, Market
-from market.services import catalogue, draws, orders
+from market.services import catalogue, draws, orders, switches
 
 FEED_KEPT = timedelta(hours=1)
 BATCH = 2_000
@@ -20,7 +20,9 @@ BATCH = 2_000
 def sweep(*, now: datetime) -> int:
     """Do what is due; gives how many orders, reservations and holds were ended. Safe to run at any time, twice too."""
     catalogue.open_products(now=now)
-    ended = sum(expire_orders(market_id, now=now) for market_id in Market.objects.values_list("id", flat=True))
+    ended = 0
+    for market_id in Market.objects.values_list("id", flat=True):
+        ended += switches.fire_due(market_id, now=now) + expire_orders(market_id, now=now)
     ended += draws.release_expired(now=now)
     ended += ledger.expire_holds(now=now, limit=BATCH)
     # The newest frame is the snapshot of a halted market, however old it is.
