@@ -12,10 +12,20 @@ from accounts.http.serializers import StrictSerializer
 from accounts.kernel import ids
 from accounts.kernel.actor import Actor
 from market.kernel import windows
+from market.kernel.bars import INTERVALS, Bar, IndexPoint
 from market.kernel.errors import NotSupported
 from market.kernel.orders import OrderDraft
 from market.kernel.text import micros_of, price_text
-from market.selectors import AllocationView, Depth, LineView, OrderView, ProductView, RoundPriceView, RoundView
+from market.selectors import (
+    AllocationView,
+    Depth,
+    LineView,
+    OrderView,
+    ProductView,
+    RoundPriceView,
+    RoundView,
+    TradeView,
+)
 from market.services.preview import Preview
 from market.services.switches import MOST_SECONDS
 
@@ -222,6 +232,82 @@ class DepthSerializer(serializers.Serializer):
     offers = LevelSerializer(many=True)
 
 
+class TradeSerializer(serializers.Serializer):
+    """A round in which a product traded."""
+
+    round = serializers.CharField()
+    price_per_million = serializers.CharField()
+    volume_st = serializers.CharField()
+    at = serializers.DateTimeField()
+
+
+class TradePageSerializer(serializers.Serializer):
+    """Newest first; `next` is the cursor of the following page."""
+
+    data = TradeSerializer(many=True)
+    next = serializers.CharField(allow_null=True)
+
+
+class SpanSerializer(StrictSerializer):
+    """From when to when."""
+
+    since = serializers.DateTimeField(required=False)
+    until = serializers.DateTimeField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Instants near the ends of the calendar have no whole interval around them."""
+        for name in ("since", "until"):
+            if name in attrs and not 2000 <= attrs[name].year < 3000:
+                raise serializers.ValidationError({name: ["An instant from the year 2000 on is needed."]})
+        return attrs
+
+
+class BarsInSerializer(SpanSerializer):
+    """Which bars."""
+
+    interval = serializers.ChoiceField(choices=list(INTERVALS))
+
+
+class IndexInSerializer(SpanSerializer):
+    """Which index."""
+
+    grade = serializers.CharField(max_length=12)
+
+
+class BarSerializer(serializers.Serializer):
+    """What a product did in `[start, end)`; prices are yuan per million ST, the average weighted by volume."""
+
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    open = serializers.CharField()
+    high = serializers.CharField()
+    low = serializers.CharField()
+    close = serializers.CharField()
+    average = serializers.CharField()
+    volume_st = serializers.CharField()
+
+
+class BarsSerializer(serializers.Serializer):
+    """Earliest first."""
+
+    data = BarSerializer(many=True)
+
+
+class IndexPointSerializer(serializers.Serializer):
+    """Volume-weighted price of a line and grade in `[start, end)`."""
+
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    price_per_million = serializers.CharField()
+    volume_st = serializers.CharField()
+
+
+class IndexSerializer(serializers.Serializer):
+    """Earliest first."""
+
+    data = IndexPointSerializer(many=True)
+
+
 class RoundSerializer(serializers.Serializer):
     """A cleared round; commitment, seed and root in hexadecimal."""
 
@@ -401,6 +487,32 @@ def depth(view: ProductView, found: Depth) -> dict[str, Any]:
         return [{"price_per_million": price(one.price_micros), "quantity_st": str(one.quantity_st)} for one in levels]
 
     return {"product": ids.encode("prd", view.id), "bids": side(found.bids), "offers": side(found.offers)}
+
+
+def trade(view: TradeView) -> dict[str, Any]:
+    """A trade as JSON."""
+    return {
+        "round": str(view.number),
+        "price_per_million": price(view.price_micros),
+        "volume_st": str(view.volume_st),
+        "at": view.at,
+    }
+
+
+def bar(one: Bar) -> dict[str, Any]:
+    """A bar as JSON."""
+    prices = {name: price(getattr(one, f"{name}_micros")) for name in ("open", "high", "low", "close", "average")}
+    return {"start": one.start, "end": one.end, **prices, "volume_st": str(one.volume_st)}
+
+
+def index_point(one: IndexPoint) -> dict[str, Any]:
+    """A point of an index as JSON."""
+    return {
+        "start": one.start,
+        "end": one.end,
+        "price_per_million": price(one.price_micros),
+        "volume_st": str(one.volume_st),
+    }
 
 
 def round_(view: RoundView) -> dict[str, Any]:

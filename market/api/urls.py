@@ -2,13 +2,16 @@
 
 from django.urls import path
 
-from market.api import views
+from market.api import history, views
 
 app_name = "market-api"
 urlpatterns = [
     path("lines", views.Lines.as_view(), name="lines"),
+    path("lines/<str:slug>/index", history.Index.as_view(), name="index"),
     path("products", views.Products.as_view(), name="products"),
     path("products/<str:public_id>/depth", views.ProductDepth.as_view(), name="depth"),
+    path("products/<str:public_id>/trades", history.Trades.as_view(), name="trades"),
+    path("products/<str:public_id>/bars", history.Bars.as_view(), name="bars"),
     path("rounds", views.Rounds.as_view(), name="rounds"),
     path("rounds/<str:number>", views.RoundDetail.as_view(), name="round"),
     path("orders", views.Orders.as_view(), name="orders"),

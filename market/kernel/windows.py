@@ -12,7 +12,7 @@ Window = tuple[datetime, datetime]
 
 def current(now: datetime) -> Window:
     """The window `[start, end)` that `now` lies in, in UTC."""
-    start = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    start = _full_hour(now)
     return start, start + WINDOW
 
 
@@ -24,12 +24,12 @@ def open_windows(now: datetime) -> list[Window]:
 
 def is_window_start(at: datetime) -> bool:
     """Whether a window starts at this instant."""
-    return at == current(at)[0]
+    return at == _full_hour(at)
 
 
 def is_closed(start: datetime, now: datetime) -> bool:
     """Whether the window that starts at `start` is over."""
-    return start + WINDOW <= now
+    return start <= now - WINDOW  # not `start + WINDOW`: the calendar's last hour has no end
 
 
 def is_open(start: datetime, now: datetime) -> bool:
@@ -41,3 +41,7 @@ def seconds_left(start: datetime, now: datetime) -> int:
     """Whole seconds of the window that can still be delivered in; all of it before it opens, 0 after its end."""
     left = start + WINDOW - max(start, now)
     return max(0, int(left / timedelta(seconds=1)))
+
+
+def _full_hour(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

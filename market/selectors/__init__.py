@@ -34,6 +34,7 @@ from market.selectors.catalogue import (
 from market.selectors.checks import Breach, verify
 from market.selectors.feed import Frame, feed_after, is_halted, snapshot
 from market.selectors.frozen import FrozenBook, frozen_book, pinned, standing
+from market.selectors.history import TradeView, bars, index, trades
 from market.selectors.orders import (
     OrderView,
     best_opposites,
@@ -64,9 +65,11 @@ __all__ = [
     "RoundPriceView",
     "RoundView",
     "Top",
+    "TradeView",
     "allocation",
     "allocations",
     "allocations_many",
+    "bars",
     "best_opposites",
     "book_curve",
     "by_client_id",
@@ -77,6 +80,7 @@ __all__ = [
     "feed_after",
     "frozen_book",
     "grades",
+    "index",
     "is_halted",
     "line",
     "line_for",
@@ -108,5 +112,6 @@ __all__ = [
     "terms_of",
     "the_market",
     "tops",
+    "trades",
     "verify",
 ]

@@ -100,6 +100,7 @@ class TestPlace:
             ({"line": "nothing"}, 422, "unknown_line"),
             ({"grade": "gold"}, 422, "unknown_grade"),
             ({"window_start": "2020-01-01T00:00:00Z"}, 422, "window_closed"),
+            ({"window_start": "9999-12-31T23:00:00Z"}, 422, "unknown_window"),
             ({"window_start": "2099-01-01T00:00:00Z"}, 422, "unknown_window"),
             ({"quantity_st": "999999000"}, 402, "insufficient_funds"),
             ({"time_in_force": "gtt"}, 422, "bad_expiry"),
