@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python -m config.services.run --
 
-.PHONY: help env env-dev demo demo-reset replay verify test test-kernel lint bench docs-check messages lock
+.PHONY: help env env-dev demo demo-reset replay verify test test-kernel lint bench clear-books clear-cases docs-check messages lock
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -43,6 +43,14 @@ lint: env-dev
 ## make bench        each benchmark: a table, then one JSON line a figure
 bench: env-dev
 	@for file in tests/bench/*_speed.py; do TOKENSPOT_DATABASE_ROLE=owner $(RUN) $(BIN)/python $$file $(ARGS) || exit 1; done
+
+## make clear-books  BOOKS=FOLDER: clear every book of FOLDER/books.csv.gz; prints CSV
+clear-books: env
+	@$(BIN)/python -m market.matching_engine.files books "$(BOOKS)"
+
+## make clear-cases  CASES=FILE: clear every call auction of a file of cases; prints CSV
+clear-cases: env
+	@$(BIN)/python -m market.matching_engine.files cases "$(CASES)"
 
 ## make messages     read new words for translation, and compile the translations
 messages: env-dev

@@ -26,9 +26,9 @@ def main(kind: str) -> int:
     python = VENV / "bin" / "python"
     try:
         if not python.exists():
-            print("Making .venv ...", flush=True)
+            print("Making .venv ...", file=sys.stderr, flush=True)
             _run(sys.executable, "-m", "venv", str(VENV))
-        print(f"Installing the packages of {requirements.name} ...", flush=True)
+        print(f"Installing the packages of {requirements.name} ...", file=sys.stderr, flush=True)
         _install(python, requirements)
     except subprocess.CalledProcessError as error:
         print(f"The packages could not be installed: {' '.join(map(str, error.cmd[:6]))} ...", file=sys.stderr)
