@@ -1,9 +1,9 @@
 """The only home of the market's locks.
 
-Order: the market's row, the market's book, organisations by id, dead
-man's switches by id, then (in the ledger) accounts and holds by id, then supplies and allocations by id. Intake
-and cancels share the book; a round has it alone, so what it froze stands until
-it is written.
+Order: the market's row, the market's book, organisations by id, dead man's
+switches, rows of the book by id, then (in the ledger) accounts and holds by id,
+then supplies and allocations by id. Intake and cancels share the book; a round
+has it alone, so what it froze stands until it is written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from market.models import AllocationUse, CancelAfter, Market, Reservation, Round, Supply
+from market.models import AllocationUse, Book, CancelAfter, Market, Reservation, Round, Supply
 
 
 def market_to_clear(market_id: UUID) -> Market | None:
@@ -46,6 +46,11 @@ def organisations(organisation_ids: Collection[UUID]) -> None:
     """One intake at a time for each organisation, so that it cannot race itself into a self-trade."""
     for organisation_id in sorted(organisation_ids):
         _advisory("pg_advisory_xact_lock", organisation_id)
+
+
+def book_row(order_id: UUID) -> Book | None:
+    """An order's row in the book, so that nobody cancels it meanwhile; None where it has ended."""
+    return Book.objects.select_for_update(of=("self",)).filter(order_id=order_id).first()
 
 
 def switches_due(market_id: UUID, now: datetime) -> list[CancelAfter]:

@@ -12,6 +12,7 @@ from accounts.http.serializers import StrictSerializer
 from accounts.kernel import ids
 from accounts.kernel.actor import Actor
 from market.kernel import windows
+from market.kernel.amending import Change
 from market.kernel.bars import INTERVALS, Bar, IndexPoint
 from market.kernel.errors import NotSupported
 from market.kernel.orders import OrderDraft
@@ -63,6 +64,20 @@ class OrderInSerializer(StrictSerializer):
         return attrs
 
 
+class AmendInSerializer(StrictSerializer):
+    """What is to change of an open order; `quantity_st` is all of it, filled ones included."""
+
+    price_per_million = serializers.RegexField(PRICE, required=False)
+    quantity_st = serializers.RegexField(QUANTITY, required=False)
+    expires_at = serializers.DateTimeField(required=False, help_text="of a `gtt` order")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Something changes."""
+        if not attrs:
+            raise serializers.ValidationError("Name a price, a quantity or an expiry.")
+        return attrs
+
+
 class OrderSerializer(serializers.Serializer):
     """An order and how it stands. Prices are yuan per million ST, amounts yuan."""
 
@@ -84,6 +99,7 @@ class OrderSerializer(serializers.Serializer):
     expires_at = serializers.DateTimeField()
     client_order_id = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()
+    amended_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)
 
 
@@ -407,6 +423,15 @@ def draft(data: dict[str, Any], actor: Actor, *, now: datetime) -> OrderDraft:
     )
 
 
+def change(data: dict[str, Any]) -> Change:
+    """The change that a checked amendment asks for."""
+    return Change(
+        quantity_st=int(data["quantity_st"]) if "quantity_st" in data else None,
+        limit_micros=micros_of(data["price_per_million"]) if "price_per_million" in data else None,
+        expires_at=data.get("expires_at"),
+    )
+
+
 def price(micros: int | None) -> str | None:
     """A price or an amount of micro-yuan as yuan; unknown stays null."""
     return None if micros is None else price_text(micros)
@@ -433,6 +458,7 @@ def order(view: OrderView) -> dict[str, Any]:
         "expires_at": view.expires_at,
         "client_order_id": view.client_order_id,
         "created_at": view.created_at,
+        "amended_at": view.amended_at,
         "ended_at": view.ended_at,
     }
 

@@ -237,12 +237,37 @@ class OrderPreview(ApiView):
 class OrderDetail(ApiView):
     """One order."""
 
-    required_scopes = {"GET": "orders:read"}
+    required_scopes = {"GET": "orders:read", "PATCH": "orders:write"}
 
     @extend_schema(responses=shapes.OrderSerializer, operation_id="order")
     def get(self, request: Request, public_id: str) -> Response:
         """How it stands."""
         return Response(shapes.order(selectors.order(read.uuid("ord", public_id), self.actor)))
+
+    @extend_schema(
+        request=shapes.AmendInSerializer,
+        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=True)],
+        responses=shapes.OrderSerializer,
+        operation_id="order_amend",
+    )
+    def patch(self, request: Request, public_id: str) -> Response:
+        """Change price, quantity or expiry of what is open; a new price or more of it starts a new cohort."""
+        self.idempotency_key(request, required=True)
+        order_id, now = read.uuid("ord", public_id), clock.now()
+        change = shapes.change(read.checked(shapes.AmendInSerializer, request.data))
+
+        def effect() -> dict[str, Any]:
+            amended = services.amending.amend(order_id, change, actor=self.actor, now=now)
+            return dict(read.plain(shapes.order(amended)))
+
+        once = self.once(
+            request,
+            operation="order.amend",
+            payload={"order": public_id, "change": read.plain(request.data)},
+            now=now,
+            effect=effect,
+        )
+        return Response(once.body)
 
 
 class CancelOrder(ApiView):

@@ -121,6 +121,19 @@ class OrderEnded(MarketError):
     status = 409
 
 
+class NotAmendable(MarketError):
+    """The platform keeps this order, for an offer; it is changed there."""
+
+    code = "not_amendable"
+    status = 409
+
+
+class BelowFilled(MarketError):
+    """The new quantity leaves nothing open; `details` give what is filled."""
+
+    code = "below_filled"
+
+
 class NoAllocation(MarketError):
     """Nothing bought is left that covers the request."""
 

@@ -2,12 +2,13 @@
 
 from market.models.catalogue import Cell, GradeTerms, ListPrice, Market, ModelLine, Product
 from market.models.delivery import Allocation, AllocationUse, Reservation, ReservationPart
-from market.models.orders import Book, CancelAfter, Order, OrderEnd, Supply
+from market.models.orders import Amendment, Book, CancelAfter, Order, OrderEnd, Supply
 from market.models.rounds import FeedFrame, Fill, Round, RoundPrice
 
 __all__ = [
     "Allocation",
     "AllocationUse",
+    "Amendment",
     "Book",
     "CancelAfter",
     "Cell",

@@ -135,6 +135,31 @@ class Book(models.Model):
         ]
 
 
+class Amendment(models.Model):
+    """What an order asks from now on; the newest row holds. Never changed, and put into the book (triggers)."""
+
+    order = models.ForeignKey(Order, models.PROTECT, related_name="amendments", db_index=False)
+    # The round that was open: this row holds from it on.
+    round_number = models.BigIntegerField()
+    quantity_st = models.BigIntegerField()
+    limit_micros = models.BigIntegerField()
+    expires_at = models.DateTimeField()
+    cohort = models.BigIntegerField()
+    amended_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(quantity_st__gt=0, quantity_st__lte=MAX_QUANTITY_ST), name="market_amendment_quantity"
+            ),
+            models.CheckConstraint(
+                condition=Q(limit_micros__gt=0, limit_micros__lte=MAX_PRICE_MICROS), name="market_amendment_limit"
+            ),
+        ]
+        indexes = [models.Index(fields=["order", "-id"], name="market_amendment_newest")]
+
+
 class OrderEnd(models.Model):
     """How an order ended, once. Its row comes out of the book, whose key was checked; a round ends thousands."""
 

@@ -8,19 +8,35 @@ from django.db import connection
 
 MOST = 100
 
+# What an order asks now: its newest amendment.
+_NEWEST = """(SELECT DISTINCT ON (order_id) order_id, quantity_st, limit_micros, cohort, expires_at FROM market_amendment
+            ORDER BY order_id, id DESC)"""
+
 _RULES: dict[str, str] = {
-    "fills + rest = order": """
-        SELECT 'order ' || o.id, 'asked ' || o.quantity_st || ', filled ' || coalesce(f.filled, 0)
+    "fills + rest = order": f"""
+        SELECT 'order ' || o.id, 'asked ' || coalesce(a.quantity_st, o.quantity_st) || ', filled ' || coalesce(f.filled, 0)
             || ', in the book ' || coalesce(b.quantity_left_st, 0) || ', ended ' || coalesce(e.unfilled_st, 0)
         FROM market_order o LEFT JOIN market_book b ON b.order_id = o.id LEFT JOIN market_orderend e ON e.order_id = o.id
         LEFT JOIN (SELECT order_id, sum(quantity_st) AS filled FROM market_fill GROUP BY 1) f ON f.order_id = o.id
-        WHERE o.quantity_st <> coalesce(f.filled, 0) + coalesce(b.quantity_left_st, 0) + coalesce(e.unfilled_st, 0)
+        LEFT JOIN {_NEWEST} a ON a.order_id = o.id
+        WHERE coalesce(a.quantity_st, o.quantity_st)
+                <> coalesce(f.filled, 0) + coalesce(b.quantity_left_st, 0) + coalesce(e.unfilled_st, 0)
             OR (b.order_id IS NULL) = (e.order_id IS NULL)""",
     "no fill worse than its limit": """
-        SELECT 'order ' || o.id, 'limit ' || o.limit_micros || ', filled at ' || f.price_micros
-        FROM market_fill f JOIN market_order o ON o.id = f.order_id
-        WHERE f.side <> o.side OR CASE o.side WHEN 0 THEN f.price_micros > o.limit_micros
-            ELSE f.price_micros < o.limit_micros OR f.cell_id <> o.cell_id END""",
+        SELECT 'order ' || o.id, 'limit ' || coalesce(a.limit_micros, o.limit_micros) || ', filled at ' || f.price_micros
+        FROM market_fill f JOIN market_order o ON o.id = f.order_id JOIN market_round r ON r.id = f.round_id
+        LEFT JOIN LATERAL (
+            SELECT limit_micros FROM market_amendment
+            WHERE order_id = o.id AND round_number <= r.number ORDER BY id DESC LIMIT 1
+        ) a ON true
+        WHERE f.side <> o.side OR CASE o.side WHEN 0 THEN f.price_micros > coalesce(a.limit_micros, o.limit_micros)
+            ELSE f.price_micros < coalesce(a.limit_micros, o.limit_micros) OR f.cell_id <> o.cell_id END""",
+    "the book says what was asked last": f"""
+        SELECT 'order ' || o.id, 'asked at ' || coalesce(a.limit_micros, o.limit_micros) || ', in the book at '
+            || b.limit_micros || ', or another cohort or expiry'
+        FROM market_book b JOIN market_order o ON o.id = b.order_id LEFT JOIN {_NEWEST} a ON a.order_id = o.id
+        WHERE (b.limit_micros, b.cohort, b.expires_at) IS DISTINCT FROM (coalesce(a.limit_micros, o.limit_micros),
+            coalesce(a.cohort, o.cohort), coalesce(a.expires_at, o.expires_at))""",
     "bought = sold, at one price, in a cell of the product": """
         SELECT 'round ' || f.round_id || ' cell ' || f.cell_id,
             'bought ' || sum(f.quantity_st) FILTER (WHERE f.side = 0) || ', sold ' || sum(f.quantity_st) FILTER (WHERE f.side = 1)

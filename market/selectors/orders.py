@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import connection
 
 from accounts.kernel.actor import Actor
+from market.kernel.amending import Asked
 from market.kernel.errors import NotFound
 from market.kernel.money import MILLION
 
@@ -21,6 +22,7 @@ OPEN_STATES = ("open", "partially_filled")
 class OrderView:
     """One order and how it stands.
 
+    What it asks is what it asks now, after its amendments; `placed` is what it asked first.
     `status`: open, partially_filled, filled, cancelled, expired, refused. Prices are micro-yuan per million ST.
     """
 
@@ -48,6 +50,14 @@ class OrderView:
     cohort: int
     created_at: datetime
     ended_at: datetime | None
+    amended_at: datetime | None
+    worth_exact: int
+    placed: Asked
+
+    @property
+    def asked(self) -> Asked:
+        """Quantity, limit and expiry as they hold now."""
+        return Asked(self.quantity_st, self.limit_micros, self.expires_at)
 
     @property
     def is_open(self) -> bool:
@@ -66,8 +76,8 @@ class OrderView:
 
     @property
     def saved_micros(self) -> int:
-        """Micro-yuan that a filled bid stayed below its limit."""
-        return (self.limit_micros * self.filled_st - self.paid_exact) // MILLION if self.side == "buy" else 0
+        """Micro-yuan that a filled bid stayed below the limit that held in each round."""
+        return (self.worth_exact - self.paid_exact) // MILLION if self.side == "buy" else 0
 
     @property
     def held_micros(self) -> int:
@@ -77,19 +87,32 @@ class OrderView:
 
 _SELECT = """
     SELECT o.id, o.organisation_id, o.product_id, CASE o.side WHEN 0 THEN 'buy' ELSE 'sell' END, l.slug, l.display_name,
-        p.grade, p.window_start, p.window_end, m.currency, o.quantity_st, o.limit_micros, f.quantity,
+        p.grade, p.window_start, p.window_end, m.currency, coalesce(a.quantity_st, o.quantity_st),
+        coalesce(a.limit_micros, o.limit_micros), f.quantity,
         coalesce(b.quantity_left_st, 0), f.paid,
         CASE WHEN b.order_id IS NULL THEN e.reason WHEN f.quantity > 0 THEN 'partially_filled' ELSE 'open' END,
-        o.time_in_force, o.expires_at, o.client_order_id, o.hold_id, o.supply_id, o.cohort, o.created_at, e.at
+        o.time_in_force, coalesce(a.expires_at, o.expires_at), o.client_order_id, o.hold_id, o.supply_id,
+        coalesce(a.cohort, o.cohort), o.created_at, e.at, a.created_at, f.worth,
+        o.quantity_st, o.limit_micros, o.expires_at
     FROM market_order o
     JOIN market_product p ON p.id = o.product_id
     JOIN market_modelline l ON l.id = p.line_id
     JOIN market_market m ON m.id = o.market_id
     LEFT JOIN market_book b ON b.order_id = o.id
     LEFT JOIN market_orderend e ON e.order_id = o.id
+    LEFT JOIN LATERAL (
+        SELECT * FROM market_amendment WHERE order_id = o.id ORDER BY id DESC LIMIT 1
+    ) a ON true
     CROSS JOIN LATERAL (
-        SELECT coalesce(sum(quantity_st), 0)::bigint AS quantity,
-            coalesce(sum(quantity_st::numeric * price_micros), 0) AS paid FROM market_fill WHERE order_id = o.id
+        SELECT coalesce(sum(g.quantity_st), 0)::bigint AS quantity,
+            coalesce(sum(g.quantity_st::numeric * g.price_micros), 0) AS paid,
+            coalesce(sum(g.quantity_st::numeric * coalesce(t.limit_micros, o.limit_micros)), 0) AS worth
+        FROM market_fill g LEFT JOIN market_round r ON a.id IS NOT NULL AND r.id = g.round_id
+        LEFT JOIN LATERAL (
+            SELECT limit_micros FROM market_amendment
+            WHERE order_id = g.order_id AND round_number <= r.number ORDER BY id DESC LIMIT 1
+        ) t ON true
+        WHERE g.order_id = o.id
     ) f
 """
 
@@ -188,5 +211,5 @@ def _read(tail: str, values: list[Any]) -> list[OrderView]:
     with connection.cursor() as cursor:
         cursor.execute(f"{_SELECT} {tail}", values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
-    # The exact sum comes as numeric.
-    return [OrderView(*(*row[:14], int(row[14]), *row[15:])) for row in rows]
+    # The exact sums come as numeric.
+    return [OrderView(*(*row[:14], int(row[14]), *row[15:25], int(row[25]), Asked(*row[26:]))) for row in rows]

@@ -1,14 +1,17 @@
 """Writes of the market, one file a subject: `services.orders.place`, `services.rounds.clear_due`, …"""
 
+from market.kernel.amending import Change
 from market.kernel.errors import MarketError
 from market.kernel.orders import CellTerms, OrderDraft, SupplyDraft
-from market.services import batch, catalogue, draws, markets, orders, rounds, supply, sweep, switches
+from market.services import amending, batch, catalogue, draws, markets, orders, rounds, supply, sweep, switches
 
 __all__ = [
     "CellTerms",
+    "Change",
     "MarketError",
     "OrderDraft",
     "SupplyDraft",
+    "amending",
     "batch",
     "catalogue",
     "draws",

@@ -103,8 +103,8 @@ def _content(draft: OrderDraft) -> tuple[object, ...]:
 
 def _content_of(view: OrderView) -> tuple[object, ...]:
     return (
-        view.side, view.line, view.grade, view.window_start, view.quantity_st, view.limit_micros,
-        view.time_in_force, view.expires_at, view.supply_id,
+        view.side, view.line, view.grade, view.window_start, view.placed.quantity_st, view.placed.limit_micros,
+        view.time_in_force, view.placed.expires_at, view.supply_id,
     )  # fmt: skip
 
 
@@ -117,8 +117,7 @@ class _Intake:
     now: datetime
 
     def place(self, drafts: Sequence[OrderDraft]) -> list[Order]:
-        if self.market.state != Market.State.OPEN:
-            raise MarketHalted("The market is halted. Open orders may be cancelled.")
+        check_open(self.market)
         products = self._products(drafts)
         self._check_rules(drafts, products)
         self._check_self_trade(drafts, products)
@@ -244,6 +243,15 @@ class _Intake:
         detail = {"orders": len(orders)} if len(orders) > 1 else {}
         subject = ids.encode("ord", orders[0].id)
         audit.record(actor=self.actor, action="order.placed", subject=subject, detail=detail, now=self.now)
+
+
+def check_open(market: MarketState) -> None:
+    """Refuse what comes into a market that is not open.
+
+    :raises MarketHalted: only cancelling goes on.
+    """
+    if market.state != Market.State.OPEN:
+        raise MarketHalted("The market is halted. Open orders may be cancelled.")
 
 
 def check_collar(draft: OrderDraft, quote: Quote) -> None:

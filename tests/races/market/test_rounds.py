@@ -95,6 +95,32 @@ class TestCancelAgainstClear:
         assert_whole()
 
 
+class TestAmendAgainstClear:
+    def test_and_cancel_leaves_each_order_and_its_hold_whole(self, world):
+        buyer = world.organisation("buyer", yuan=1_000)
+        chance, ends = random.Random(7), set()
+        for _ in range(15):
+            bids = [world.bid(buyer, 2_000, 2 * YUAN - 20_000) for _ in range(3)]
+            world.offer(world.organisation("provider"), 3_000, 2 * YUAN - 20_000)
+            world.now = selectors.the_market().next_close_at
+            steps = [lambda: services.rounds.clear(world.market_id, now=world.now)]
+            for bid in bids:
+                change = services.Change(quantity_st=3_000, limit_micros=2 * YUAN)
+                steps.append(partial(services.amending.amend, bid.id, change, actor=buyer, now=world.now))
+            steps.append(partial(services.orders.cancel, bids[0].id, actor=buyer, now=world.now))
+            chance.shuffle(steps)
+
+            results = together(*[partial(after_a_while, chance, step) for step in steps])
+
+            assert all(not isinstance(one, Exception) or isinstance(one, OrderEnded) for one in results), results
+            assert_whole()
+            ends |= {(one.status, one.quantity_st, one.filled_st) for one in map(world.order, bids)}
+            services.orders.cancel_all(actor=buyer, now=world.now)
+        bought = sum(one.cost_micros for one in selectors.allocations(buyer))
+        assert ledger.wallet(buyer.organisation_id, "CNY").held_micros == bought
+        assert len(ends) > 1, "the race went more than one way"
+
+
 class TestFiftyBids:
     def test_on_money_for_ten_place_ten(self, world):
         buyer = world.organisation("buyer", yuan=20)
