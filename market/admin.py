@@ -13,7 +13,7 @@ from unfold.admin import ModelAdmin
 
 from accounts.selectors import clock
 from market import services
-from market.models import ListPrice, Market, ModelLine, Order, Round
+from market.models import Halt, ListPrice, Market, ModelLine, Order, Round
 
 
 class _Read(ModelAdmin):
@@ -27,6 +27,15 @@ class _Read(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def _each(self, request: HttpRequest, chosen: QuerySet[Any], change: Callable[[Any, Any, datetime], None]) -> None:
+        actor = getattr(request, "actor", None)
+        if actor is None or not request.user.is_superuser:
+            self.message_user(request, "Only staff of the operator may do this.", messages.ERROR)
+            return
+        now = clock.now()
+        for one in chosen:
+            change(one, actor, now)
 
 
 @admin.register(Market)
@@ -49,16 +58,46 @@ class MarketAdmin(_Read):
         """Go on."""
         self._each(request, chosen, lambda market, actor, now: services.markets.resume(market.id, actor=actor, now=now))
 
-    def _each(
-        self, request: HttpRequest, chosen: QuerySet[Market], change: Callable[[Market, Any, datetime], None]
-    ) -> None:
-        actor = getattr(request, "actor", None)
-        if actor is None or not request.user.is_superuser:
-            self.message_user(request, "Only staff of the operator may do this.", messages.ERROR)
-            return
-        now = clock.now()
-        for market in chosen:
-            change(market, actor, now)
+
+@admin.register(Halt)
+class HaltAdmin(_Read):
+    """A line or an organisation sits out, with the reason and from when to when; lifted by an action, kept for ever."""
+
+    list_display = ["halted", "reason", "starts_at", "ends_at"]
+    list_select_related = ["line", "organisation"]
+    ordering = ["-id"]
+    fields = ["line", "organisation", "reason", "starts_at", "ends_at"]
+    autocomplete_fields = ["line", "organisation"]
+    actions = ["lift"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser and getattr(request, "actor", None))
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"starts_at": clock.now()}
+
+    def save_model(self, request: HttpRequest, obj: Halt, form: Any, change: bool) -> None:
+        obj.id = services.halts.impose(
+            line_id=obj.line_id,
+            organisation_id=obj.organisation_id,
+            reason=obj.reason,
+            starts_at=obj.starts_at,
+            ends_at=obj.ends_at,
+            actor=request.actor,  # type: ignore[attr-defined]
+            now=clock.now(),
+        )
+
+    @admin.action(description="Lift: orders are taken and cleared again", permissions=["view"])
+    def lift(self, request: HttpRequest, chosen: QuerySet[Halt]) -> None:
+        """End these halts now."""
+        self._each(request, chosen, lambda halt, actor, now: services.halts.lift(halt.id, actor=actor, now=now))
+
+    @admin.display(description="of")
+    def halted(self, obj: Halt) -> str:
+        if obj.line:
+            return obj.line.display_name
+        assert obj.organisation, "a halt is of one or the other"
+        return obj.organisation.name
 
 
 @admin.register(ModelLine)

@@ -92,6 +92,22 @@ class MarketHalted(MarketError):
     retryable = True
 
 
+class LineHalted(MarketError):
+    """This line takes no orders now; cancelling works. Details: `reason`, `until` where an end is set."""
+
+    code = "line_halted"
+    status = 409
+    retryable = True
+
+
+class OrganisationHalted(MarketError):
+    """This organisation places no orders now; cancelling works. Details: `reason`, `until` where an end is set."""
+
+    code = "organisation_halted"
+    status = 409
+    retryable = True
+
+
 class NoMarket(MarketError):
     """No market trades in this currency."""
 

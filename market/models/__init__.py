@@ -2,6 +2,7 @@
 
 from market.models.catalogue import Cell, GradeTerms, ListPrice, Market, ModelLine, Product
 from market.models.delivery import Allocation, AllocationUse, Reservation, ReservationPart
+from market.models.halts import Halt
 from market.models.orders import Amendment, Book, CancelAfter, Order, OrderEnd, Supply
 from market.models.rounds import FeedFrame, Fill, Round, RoundPrice
 
@@ -15,6 +16,7 @@ __all__ = [
     "FeedFrame",
     "Fill",
     "GradeTerms",
+    "Halt",
     "ListPrice",
     "Market",
     "ModelLine",

@@ -34,6 +34,7 @@ from market.selectors.catalogue import (
 from market.selectors.checks import Breach, verify
 from market.selectors.feed import Frame, feed_after, is_halted, snapshot
 from market.selectors.frozen import FrozenBook, frozen_book, pinned, standing
+from market.selectors.halts import HaltView, halts
 from market.selectors.history import TradeView, bars, index, trades
 from market.selectors.orders import (
     OrderView,
@@ -56,6 +57,7 @@ __all__ = [
     "DepthLevel",
     "Frame",
     "FrozenBook",
+    "HaltView",
     "LineView",
     "ListPriceView",
     "MarketState",
@@ -80,6 +82,7 @@ __all__ = [
     "feed_after",
     "frozen_book",
     "grades",
+    "halts",
     "index",
     "is_halted",
     "line",

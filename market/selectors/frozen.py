@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from market.kernel import binary, windows
 from market.kernel.freezing import BID, OFFER, Ints, Mask, Standing, deliverable_st, within_supply
 from market.selectors.catalogue import ProductView, products_many
+from market.selectors.halts import stopped
 
 Uuids = NDArray[np.void]
 
@@ -31,7 +32,10 @@ _OF_BOOK = (
     "b.order_id, b.organisation_id, b.product_id, b.limit_micros, b.quantity_left_st, b.cohort, b.sequence, "
     "b.next_round_only"
 )
-_WHERE = "b.market_id = %s AND b.expires_at > %s AND (%s::uuid[] IS NULL OR b.product_id = ANY(%s::uuid[]))"
+_WHERE = (
+    "b.market_id = %s AND b.expires_at > %s AND (%s::uuid[] IS NULL OR b.product_id = ANY(%s::uuid[])) "
+    "AND b.organisation_id <> ALL(%s::uuid[]) AND b.product_id <> ALL(%s::uuid[])"
+)
 _READ_BIDS = (
     f"COPY (SELECT {_OF_BOOK}, b.hold_id FROM market_book b WHERE b.side = 0 AND {_WHERE}) TO STDOUT (FORMAT binary)"
 )
@@ -79,10 +83,11 @@ class FrozenBook:
 
 
 def frozen_book(market_id: UUID, *, now: datetime, product_ids: Collection[UUID] | None = None) -> FrozenBook:
-    """All open orders of the market at `now`, or those of some products."""
+    """All open orders of the market at `now`, or those of some products; what is halted is left out."""
+    out = stopped(now=now)
     some = None if product_ids is None else list(product_ids)
     bids, offers = (
-        binary.decode(_copy(sql, [market_id, now, some, some]), columns)
+        binary.decode(_copy(sql, [market_id, now, some, some, out.organisation_ids, out.product_ids]), columns)
         for sql, columns in ((_READ_BIDS, _BIDS), (_READ_OFFERS, _OFFERS))
     )
     codes, ids = binary.codes(np.concatenate([bids["product"], offers["product"]]))

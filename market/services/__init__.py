@@ -3,7 +3,7 @@
 from market.kernel.amending import Change
 from market.kernel.errors import MarketError
 from market.kernel.orders import CellTerms, OrderDraft, SupplyDraft
-from market.services import amending, batch, catalogue, draws, markets, orders, rounds, supply, sweep, switches
+from market.services import amending, batch, catalogue, draws, halts, markets, orders, rounds, supply, sweep, switches
 
 __all__ = [
     "CellTerms",
@@ -15,6 +15,7 @@ __all__ = [
     "batch",
     "catalogue",
     "draws",
+    "halts",
     "markets",
     "orders",
     "rounds",

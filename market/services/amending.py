@@ -21,6 +21,7 @@ from market.kernel.errors import NotAmendable, OrderEnded, SelfTrade
 from market.kernel.orders import OrderDraft
 from market.models import Amendment
 from market.selectors import OrderView
+from market.services import halts
 from market.services.orders import check_collar, check_open
 
 
@@ -46,6 +47,7 @@ def amend(order_id: UUID, change: Change, *, actor: Actor, now: datetime) -> Ord
             raise NotAmendable("This order belongs to an offer; change the offer.")
         market = selectors.the_market(view.currency)
         check_open(market)
+        halts.check(organisation_ids={view.organisation_id}, lines={view.line}, now=now)
         after = _checked(view, change, now)
         if after != view.asked:
             _write(view, after, open_round=market.round_number + 1, actor=actor, now=now)

@@ -30,6 +30,7 @@ from market.kernel.money import cost_micros
 from market.kernel.orders import OrderDraft
 from market.models import Book, Market, Order, Supply
 from market.selectors import MarketState, OrderView, ProductView, Quote
+from market.services import halts
 from market.services.preview import Preview, preview
 from market.services.products import product_for
 
@@ -118,6 +119,11 @@ class _Intake:
 
     def place(self, drafts: Sequence[OrderDraft]) -> list[Order]:
         check_open(self.market)
+        halts.check(
+            organisation_ids={draft.organisation_id for draft in drafts},
+            lines={draft.line for draft in drafts},
+            now=self.now,
+        )
         products = self._products(drafts)
         self._check_rules(drafts, products)
         self._check_self_trade(drafts, products)
