@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from market.web import views
+from market.web import certificates, views
 
 app_name = "market"
 urlpatterns = [
@@ -17,5 +17,7 @@ urlpatterns = [
     path("orders/<str:public_id>/", views.OrderPage.as_view(), name="order"),
     path("orders/<str:public_id>/cancel/", views.CancelOrder.as_view(), name="cancel"),
     path("rounds/", views.Rounds.as_view(), name="rounds"),
+    path("rounds/certificate.py", certificates.CheckerFile.as_view(), name="checker"),
+    path("rounds/<str:number>/certificate.json", certificates.CertificateFile.as_view(), name="certificate"),
     path("rounds/<str:number>/", views.RoundPage.as_view(), name="round"),
 ]

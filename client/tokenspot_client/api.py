@@ -56,6 +56,18 @@ class Client:
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         return self._answer(self._http.post(f"/api/v1{path}", json=body, headers=headers))
 
+    def certificate(self, number: int) -> dict[str, Any]:
+        """What a round prints for everybody to check; needs no key.
+
+        :raises ApiProblem: there is no such round, or it traded nothing.
+        """
+        answer = self._http.get(f"/rounds/{number}/certificate.json", headers={"Accept": "application/json"})
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise ApiProblem(404, {"code": "not_found", "detail": f"Round {number} has no certificate."})
+        answer.raise_for_status()
+        document: dict[str, Any] = answer.json()
+        return document
+
     def download(self, path: str, **parameters: Any) -> bytes:
         """The bytes of a document."""
         response = self._http.get(f"/api/v1{path}", params=parameters)

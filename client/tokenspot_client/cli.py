@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from importlib.metadata import entry_points
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 
 from tokenspot_client.api import ApiProblem, Client
+from tokenspot_client.certificate import check_round
 
 _SERVER = "tokenspot.server_commands"
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([kKmMgG]?)")
@@ -64,9 +66,27 @@ def _parser() -> argparse.ArgumentParser:
     invoices.add_argument("--lang", default="en", choices=["en", "zh"])
     invoices.add_argument("--out", type=Path)
     invoices.set_defaults(run=_invoices)
+    verify_round = commands.add_parser("verify-round", help="download a round's certificate and check it; needs no key")
+    verify_round.add_argument("number", type=int)
+    verify_round.add_argument("--save", type=Path, help="keep the certificate in this file")
+    verify_round.set_defaults(run=_verify_round)
     commands.add_parser("verify", help="check every invariant of the database (where the server is installed)")
     commands.add_parser("replay", help="a trace through market, meter and bill (where the server is installed)")
     return parser
+
+
+def _verify_round(client: Client, options: argparse.Namespace) -> None:
+    document = client.certificate(options.number)
+    if options.save:
+        options.save.write_text(json.dumps(document), encoding="utf-8")
+    broken = check_round(document)
+    for rule in broken:
+        print(f"BROKEN  {rule}")
+    if broken:
+        raise SystemExit(1)
+    orders = sum(len(component["orders"]) for component in document["components"])
+    cells = sum(len(component["cells"]) for component in document["components"])
+    print(f"Round {options.number} holds: {orders} orders, {cells} prices; seed, root, ties, balance, prices, shares.")
 
 
 def _quantity(text: str) -> str:

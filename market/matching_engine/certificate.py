@@ -1,13 +1,54 @@
 """The checker of a round's certificate: plain Python, no solver, nothing of the engine. Copy it, and check what was printed.
 
 Sides are 0 (bid) and 1 (offer); cells are numbered in the order printed; all numbers are integers.
+`python certificate.py FILE` checks a certificate as the API gives it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import sys
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
+
+
+def check_round(document: dict[str, Any]) -> list[str]:
+    """What a published round breaks: its seed, its order set, and each of its components. Numbers may be strings."""
+    seed, root = bytes.fromhex(document["seed"]), bytes.fromhex(document["root"])
+    broken, leaves = [], list(document["other_leaves"])
+    if hashlib.sha256(seed).hexdigest() != document["commitment"]:
+        broken.append("the seed is the one committed to")
+    for position, printed in enumerate(document["components"]):
+        component = _whole(printed) | {"seed": document["seed"]}
+        leaves += [order["leaf"] for order in component["orders"]]
+        ties = [hashlib.sha256(seed + root + bytes.fromhex(order["leaf"])).hexdigest() for order in component["orders"]]
+        if ties != [order["tie"] for order in component["orders"]]:
+            broken.append(f"component {position}: ties come from seed, root and leaf")
+        broken += [f"component {position}: {rule}" for rule in check_certificate(component)]
+    if _root(sorted(bytes.fromhex(leaf) for leaf in leaves)) != root:
+        broken.append("the root is that of all orders")
+    return broken
+
+
+def _whole(value: Any) -> Any:
+    """The same with every decimal integer, also of a key, as a number; hexadecimal texts of 64 digits stay texts."""
+    if isinstance(value, dict):
+        return {int(key) if key.isdigit() else key: _whole(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_whole(part) for part in value]
+    return int(value) if isinstance(value, str) and len(value) < 64 and value.lstrip("-").isdigit() else value
+
+
+def _root(level: list[bytes]) -> bytes:
+    if not level:
+        return hashlib.sha256(b"").digest()
+    while len(level) > 1:
+        odd = level[-1:] if len(level) % 2 else []
+        pairs = zip(level[::2], level[1::2], strict=False)
+        level = [hashlib.sha256(b"\1" + a + b).digest() for a, b in pairs] + odd
+    return level[0]
 
 
 def check_certificate(c: dict[str, Any]) -> list[str]:
@@ -110,3 +151,9 @@ def _reach(start: set[int], ways: dict[int, set[int]]) -> set[int]:
             reached.add(y)
             todo.append(y)
     return reached
+
+
+if __name__ == "__main__":
+    found = check_round(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    print("\n".join(found) or "The round holds.")
+    sys.exit(1 if found else 0)

@@ -1,10 +1,11 @@
 """Tables of the market."""
 
 from market.models.catalogue import Cell, GradeTerms, ListPrice, Market, ModelLine, Product
+from market.models.choices import OrderChoice, OrderScope
 from market.models.delivery import Allocation, AllocationUse, Reservation, ReservationPart
 from market.models.halts import Halt
 from market.models.orders import Amendment, Book, CancelAfter, Order, OrderEnd, Supply
-from market.models.rounds import FeedFrame, Fill, Round, RoundPrice
+from market.models.rounds import CellPrice, Certificate, FeedFrame, Fill, Round, RoundPrice
 
 __all__ = [
     "Allocation",
@@ -13,6 +14,8 @@ __all__ = [
     "Book",
     "CancelAfter",
     "Cell",
+    "CellPrice",
+    "Certificate",
     "FeedFrame",
     "Fill",
     "GradeTerms",
@@ -21,7 +24,9 @@ __all__ = [
     "Market",
     "ModelLine",
     "Order",
+    "OrderChoice",
     "OrderEnd",
+    "OrderScope",
     "Product",
     "Reservation",
     "ReservationPart",

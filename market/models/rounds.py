@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from accounts.kernel import ids
 from market.models.catalogue import Cell, Market, Product
@@ -86,6 +86,34 @@ class RoundPrice(models.Model):
             models.Index(fields=["product", "-number"], name="market_price_traded", condition=Q(volume_st__gt=0)),
             models.Index(fields=["product", "-number"], name="market_price_latest"),
         ]
+
+
+class CellPrice(models.Model):
+    """What one cell traded at in a round in which bids told the cells of its product apart."""
+
+    round = models.ForeignKey(Round, models.PROTECT, related_name="cell_prices")
+    product = models.ForeignKey(Product, models.PROTECT, related_name="+", db_index=False)
+    cell = models.ForeignKey(Cell, models.PROTECT, related_name="+", db_index=False)
+    price_micros = models.BigIntegerField()
+    low_micros = models.BigIntegerField()
+    high_micros = models.BigIntegerField()
+    volume_st = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["round", "cell"], name="market_cell_price_once"),
+            models.CheckConstraint(
+                condition=Q(volume_st__gt=0, price_micros__gte=F("low_micros"), price_micros__lte=F("high_micros")),
+                name="market_cell_price_inside",
+            ),
+        ]
+
+
+class Certificate(models.Model):
+    """What a round that traded prints for strangers to check, as compressed JSON; see docs/market-rules.md."""
+
+    round = models.OneToOneField(Round, models.PROTECT, primary_key=True, related_name="certificate")
+    body = models.BinaryField()
 
 
 class Fill(models.Model):

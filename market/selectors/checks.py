@@ -23,13 +23,16 @@ _RULES: dict[str, str] = {
                 <> coalesce(f.filled, 0) + coalesce(b.quantity_left_st, 0) + coalesce(e.unfilled_st, 0)
             OR (b.order_id IS NULL) = (e.order_id IS NULL)""",
     "no fill worse than its limit": """
-        SELECT 'order ' || o.id, 'limit ' || coalesce(a.limit_micros, o.limit_micros) || ', filled at ' || f.price_micros
+        SELECT 'order ' || o.id, 'limit ' || coalesce(x.limit_micros, a.limit_micros, o.limit_micros) || ', filled at '
+            || f.price_micros
         FROM market_fill f JOIN market_order o ON o.id = f.order_id JOIN market_round r ON r.id = f.round_id
+        JOIN market_cell c ON c.id = f.cell_id
+        LEFT JOIN market_orderchoice x ON x.order_id = f.order_id AND x.product_id = c.product_id
         LEFT JOIN LATERAL (
             SELECT limit_micros FROM market_amendment
             WHERE order_id = o.id AND round_number <= r.number ORDER BY id DESC LIMIT 1
         ) a ON true
-        WHERE f.side <> o.side OR CASE o.side WHEN 0 THEN f.price_micros > coalesce(a.limit_micros, o.limit_micros)
+        WHERE f.side <> o.side OR CASE o.side WHEN 0 THEN f.price_micros > coalesce(x.limit_micros, a.limit_micros, o.limit_micros)
             ELSE f.price_micros < coalesce(a.limit_micros, o.limit_micros) OR f.cell_id <> o.cell_id END""",
     "the book says what was asked last": f"""
         SELECT 'order ' || o.id, 'asked at ' || coalesce(a.limit_micros, o.limit_micros) || ', in the book at '
@@ -41,9 +44,24 @@ _RULES: dict[str, str] = {
         SELECT 'round ' || f.round_id || ' cell ' || f.cell_id,
             'bought ' || sum(f.quantity_st) FILTER (WHERE f.side = 0) || ', sold ' || sum(f.quantity_st) FILTER (WHERE f.side = 1)
         FROM market_fill f JOIN market_cell c ON c.id = f.cell_id JOIN market_order o ON o.id = f.order_id
+        LEFT JOIN market_orderchoice x ON x.order_id = f.order_id AND x.product_id = c.product_id
         GROUP BY f.round_id, f.cell_id
         HAVING sum(CASE f.side WHEN 0 THEN f.quantity_st ELSE -f.quantity_st END) <> 0
-            OR min(f.price_micros) <> max(f.price_micros) OR bool_or(o.product_id <> c.product_id)""",
+            OR min(f.price_micros) <> max(f.price_micros) OR bool_or(o.product_id <> c.product_id AND x.order_id IS NULL)""",
+    "a fill's cell is in its order's set, and holds its minimum": """
+        SELECT 'order ' || f.order_id, 'filled ' || sum(f.quantity_st) || ' in round ' || f.round_id
+        FROM market_orderscope s JOIN market_fill f ON f.order_id = s.order_id JOIN market_cell c ON c.id = f.cell_id
+        LEFT JOIN market_orderend e ON e.order_id = f.order_id AND e.reason = 'filled'
+        GROUP BY f.order_id, f.round_id, s.minimum_st, e.order_id
+        HAVING bool_or(s.vendors <> '{}' AND c.vendor <> ALL (s.vendors) OR s.regions <> '{}' AND c.region <> ALL (s.regions)
+            OR s.tiers <> '{}' AND c.tier <> ALL (s.tiers)) OR sum(f.quantity_st) < s.minimum_st AND e.order_id IS NULL""",
+    "cells told apart trade at the price printed for them": """
+        SELECT 'round ' || p.round_id || ' cell ' || p.cell_id, 'printed ' || p.price_micros || ' for ' || p.volume_st
+        FROM market_cellprice p LEFT JOIN (
+            SELECT round_id, cell_id, sum(quantity_st) FILTER (WHERE side = 0) AS volume, min(price_micros) AS low,
+                max(price_micros) AS high FROM market_fill GROUP BY 1, 2
+        ) f ON f.round_id = p.round_id AND f.cell_id = p.cell_id
+        WHERE (p.volume_st, p.price_micros, p.price_micros) IS DISTINCT FROM (f.volume, f.low, f.high)""",
     "one price a product and round": """
         SELECT 'round ' || p.round_id || ' product ' || p.product_id,
             'printed ' || coalesce(p.price_micros, 0) || ' for ' || p.volume_st || ', filled ' || coalesce(f.volume, 0)
@@ -52,8 +70,11 @@ _RULES: dict[str, str] = {
                 min(f.price_micros) AS low, max(f.price_micros) AS high
             FROM market_fill f JOIN market_cell c ON c.id = f.cell_id GROUP BY 1, 2
         ) f ON f.round_id = p.round_id AND f.product_id = p.product_id
-        WHERE p.volume_st <> coalesce(f.volume, 0) OR f.low <> p.price_micros OR f.high <> p.price_micros
-            OR p.price_micros NOT BETWEEN p.low_micros AND p.high_micros""",
+        LEFT JOIN (SELECT DISTINCT round_id, product_id FROM market_cellprice) c
+            ON c.round_id = p.round_id AND c.product_id = p.product_id
+        WHERE p.volume_st <> coalesce(f.volume, 0) OR p.price_micros NOT BETWEEN p.low_micros AND p.high_micros
+            OR CASE WHEN c.round_id IS NULL THEN f.low <> p.price_micros OR f.high <> p.price_micros
+                ELSE p.price_micros NOT BETWEEN f.low AND f.high END""",
     "allocations add up to fills": """
         SELECT 'order ' || coalesce(f.order_id, a.order_id) || ' cell ' || coalesce(f.cell_id, a.cell_id),
             'filled ' || coalesce(f.quantity_st, 0) || ', allocated ' || coalesce(a.quantity, 0)
@@ -69,9 +90,10 @@ _RULES: dict[str, str] = {
         SELECT 'allocation ' || a.id, 'buyer, seller, product or deployment is not that of its orders'
         FROM market_allocation a JOIN market_order b ON b.id = a.buy_order_id JOIN market_order s ON s.id = a.sell_order_id
         JOIN market_supply u ON u.id = s.supply_id JOIN market_round r ON r.id = a.round_id
+        LEFT JOIN market_orderchoice x ON x.order_id = b.id AND x.product_id = a.product_id
         WHERE (a.buyer_id, a.seller_id, a.product_id, a.product_id, a.deployment_id, a.pool_id, a.round_number)
-            IS DISTINCT FROM (b.organisation_id, s.organisation_id, b.product_id, s.product_id, u.deployment_id,
-                u.pool_id, r.number)
+            IS DISTINCT FROM (b.organisation_id, s.organisation_id, coalesce(x.product_id, b.product_id), s.product_id,
+                u.deployment_id, u.pool_id, r.number)
             OR a.buyer_id = a.seller_id""",
     "sold = fills, never beyond what was declared": """
         SELECT 'supply ' || s.id, 'sold ' || s.sold_st || ' of ' || s.offered_st || ', filled ' || coalesce(f.sold, 0)

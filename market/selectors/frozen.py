@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,9 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from market.kernel import binary, windows
+from market.kernel.coupling import Wish
 from market.kernel.freezing import BID, OFFER, Ints, Mask, Standing, deliverable_st, within_supply
+from market.models import Cell
 from market.selectors.catalogue import ProductView, products_many
 from market.selectors.halts import stopped
 
@@ -45,6 +47,12 @@ _READ_OFFERS = (
     f"FROM market_book b JOIN market_supply s ON s.id = b.supply_id WHERE b.side = 1 AND {_WHERE}) "
     "TO STDOUT (FORMAT binary)"
 )
+_OPEN = "JOIN market_book b ON b.order_id = {0}.order_id WHERE b.market_id = %s AND b.expires_at > %s"
+_READ_CHOICES = f"SELECT c.order_id, c.product_id, c.limit_micros FROM market_orderchoice c {_OPEN.format('c')}"
+_READ_SCOPES = (
+    "SELECT s.order_id, b.product_id, b.limit_micros, s.minimum_st, s.vendors, s.regions, s.tiers "
+    f"FROM market_orderscope s {_OPEN.format('s')}"
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,8 @@ class FrozenBook:
     """Open orders, bids first; columns of equal length. Columns of offers only are zero for bids, and the reverse.
 
     `product` numbers `products`; `left` is what stands in the book, `available` what may trade now: an offer only
-    what its supply can still deliver.
+    what its supply can still deliver. `wishes` are those of flexible bids, by row; the limit of such a row is the
+    highest of its limits, for which its money is held.
     """
 
     products: tuple[ProductView, ...]
@@ -72,6 +81,7 @@ class FrozenBook:
     deployment: Uuids
     pool: Uuids
     group: Uuids
+    wishes: Mapping[int, Wish] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.order)
@@ -105,7 +115,44 @@ def frozen_book(market_id: UUID, *, now: datetime, product_ids: Collection[UUID]
     names = (*_BOTH.keys() - {"product"}, "hold", "cell", "supply", "deployment", "pool", "group")
     side = np.repeat(np.array([BID, OFFER], dtype=np.int64), [count, len(offers["left"])])
     columns: dict[str, Any] = {name: column(name) for name in names}
-    return FrozenBook(products, product=codes, side=side, available=available, **columns)
+    numbers = {one.id: code for code, one in enumerate(products)}
+    wishes = _wishes(market_id, columns["order"][:count], numbers, now)
+    return FrozenBook(products, product=codes, side=side, available=available, wishes=wishes, **columns)
+
+
+def _wishes(market_id: UUID, bids: Uuids, numbers: Mapping[UUID, int], now: datetime) -> dict[int, Wish]:
+    """What the flexible bids accept, by row; products in which nothing stands are left out."""
+    with connection.cursor() as cursor:
+        cursor.execute(_READ_CHOICES, [market_id, now])
+        choices = cursor.fetchall()
+        cursor.execute(_READ_SCOPES, [market_id, now])
+        scopes = cursor.fetchall()
+    if not choices and not scopes:
+        return {}
+    rows = {order: row for row, order in enumerate(binary.to_uuids(bids))}
+    limits: dict[int, dict[int, int]] = {rows[order]: {} for order, *_ in (*choices, *scopes) if order in rows}
+    for order, product, limit in choices:
+        if order in rows and product in numbers:
+            limits[rows[order]][numbers[product]] = limit
+    wishes = {row: Wish(by_product) for row, by_product in limits.items()}
+    cells = _cells(numbers) if any(any(filters) for _, _, _, _, *filters in scopes) else []
+    for order, product, limit, minimum, *filters in scopes:
+        if order not in rows:
+            continue
+        own = limits[rows[order]] or {numbers[product]: limit}  # one product only: no choices beside it
+        let_in = frozenset(cell for cell, *said in cells if _suits(said, filters)) if any(filters) else None
+        wishes[rows[order]] = Wish(own, let_in, minimum)
+    return wishes
+
+
+def _suits(said: Sequence[str], filters: Sequence[Sequence[str]]) -> bool:
+    return all(not wanted or value in wanted for value, wanted in zip(said, filters, strict=True))
+
+
+def _cells(numbers: Mapping[UUID, int]) -> list[tuple[bytes, str, str, str]]:
+    """(bytes of the id, vendor, region, tier) of every cell of these products."""
+    rows = Cell.objects.filter(product_id__in=list(numbers)).values_list("id", "vendor", "region", "tier")
+    return [(cell.bytes, vendor, region, tier) for cell, vendor, region, tier in rows]
 
 
 def standing(book: FrozenBook) -> list[Standing]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import numpy as np
 
+from market.kernel.coupling import components
 from market.kernel.freezing import BID, OFFER, Ints, Mask, Standing, left_out_deployments, self_trades
 from market.kernel.levels import Level, cumulative, levels
 from market.kernel.money import MILLION
@@ -17,11 +19,27 @@ from market.kernel.pairing import Pairs, pair
 from market.kernel.seeds import leaves, root_of, ties_of
 from market.matching_engine import Book, Result, clear
 from market.selectors import FrozenBook, ProductView, Quote
+from market.services.coupling import Coupled, clear_together, fills_by_cell
+
+
+@dataclass(frozen=True)
+class CellPrice:
+    """What a cell of a product traded at, where bids tell its cells apart; `cell` is the bytes of its id."""
+
+    cell: bytes
+    price_micros: int
+    low_micros: int
+    high_micros: int
+    volume_st: int
 
 
 @dataclass(frozen=True)
 class Cleared:
-    """What the engine said of one product; prices in micro-yuan per million ST, quantities in ST."""
+    """What the engine said of one product; prices in micro-yuan per million ST, quantities in ST.
+
+    Where its cells traded apart, `cells` has their prices, the product's price is
+    the mean by volume, rounded down to the tick, and its interval holds all of theirs.
+    """
 
     product: ProductView
     code: int
@@ -36,20 +54,34 @@ class Cleared:
     bids: int
     offers: int
     curve: dict[str, list[Level]]
+    cells: tuple[CellPrice, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A product cleared alone: what its certificate is made from. Limits are clipped, quantities and fills in lots."""
+
+    code: int
+    rows: Ints
+    limits: Ints
+    result: Result
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """All of one round. Columns follow the book's rows; `price` its products (0 where nothing traded)."""
+    """All of one round. Columns follow the book's rows; `price` is what an offer sold at, 0 where it sold nothing."""
 
     book: FrozenBook
     taking_part: Mask
     root: bytes
+    leaf: Sequence[bytes]
+    tie: Sequence[bytes]
     fill: Ints
     ended: Mask
     price: Ints
     pairs: Pairs
     cleared: tuple[Cleared, ...]
+    printed: tuple[Plain | Coupled, ...]
     engine_micros: int
 
     def cost(self, rows: Ints, price: Ints, quantity: Ints) -> Ints:
@@ -71,6 +103,67 @@ def cost(book: FrozenBook, rows: Ints, price: Ints, quantity: Ints) -> Ints:
     return total
 
 
+@dataclass
+class _Sheet:
+    """What the products of a round write into, one after the other."""
+
+    book: FrozenBook
+    quotes: Mapping[UUID, Quote]
+    seed: bytes
+    tie: Sequence[bytes]
+    fill: Ints
+    price: Ints
+    cleared: list[Cleared]
+    pairs: list[Pairs]
+    printed: list[Plain | Coupled]
+    engine_nanos: int = 0
+
+    def plain(self, code: int, rows: Ints) -> None:
+        """Clear one product alone: all bids take all its cells, so it is one pooled book."""
+        book, product = self.book, self.book.products[code]
+        quote = self.quotes[product.id]
+        engine_book = _engine_book(book, rows, product, quote, self.tie)
+        began = time.perf_counter_ns()
+        result = clear(engine_book)
+        self.engine_nanos += time.perf_counter_ns() - began
+        self.fill[rows] = result.fill * product.lot_st
+        self.cleared.append(_cleared(book, rows, code, quote, result))
+        if result.volume:
+            self.price[rows[book.side[rows] == OFFER]] = result.price or 0
+            self.pairs.append(_pairs(rows, self.fill[rows], book.side[rows], self.tie))
+            self.printed.append(Plain(code, rows, _clipped(engine_book), result))
+
+    def together(self, codes: Collection[int], rows: Ints) -> None:
+        """Clear products that flexible bids join, or whose cells they tell apart."""
+        book = self.book
+        began = time.perf_counter_ns()
+        coupled = clear_together(book, rows, codes, self.quotes, tie=self.tie, seed=self.seed)
+        self.engine_nanos += time.perf_counter_ns() - began
+        lot = book.products[min(codes)].lot_st
+        prices: dict[int, list[CellPrice]] = defaultdict(list)
+        worth: dict[int, int] = defaultdict(int)
+        for number, bids, bought, offers, sold in fills_by_cell(coupled):
+            cell, price = coupled.cells[number], coupled.outcome.price[number]
+            np.add.at(self.fill, np.concatenate([bids, offers]), np.concatenate([bought, sold]) * lot)
+            self.price[offers] = price
+            joined = np.concatenate([bids, offers])
+            self.pairs.append(_pairs(joined, np.concatenate([bought, sold]) * lot, book.side[joined], self.tie))
+            prices[cell.code].append(
+                CellPrice(
+                    cell.cell or b"", price, coupled.outcome.low[number], coupled.outcome.high[number],
+                    coupled.outcome.volume[number] * lot,
+                )
+            )  # fmt: skip
+            worth[cell.code] += _worth(book, cell.code, bids, bought * lot) - _worth(
+                book, cell.code, offers, sold * lot
+            )
+        for code in sorted(codes):
+            quote = self.quotes[book.products[code].id]
+            self.cleared.append(_cleared_together(book, rows, code, quote, prices=prices[code], worth=worth[code]))
+        if any(coupled.outcome.volume):
+            self.printed.append(coupled)
+
+
 def clear_book(
     book: FrozenBook,
     quotes: Mapping[UUID, Quote],
@@ -84,39 +177,60 @@ def clear_book(
     leaf = leaves(book.order, book.side, book.limit, book.available, book.cohort, seed=seed)
     root = root_of(leaf)
     tie = ties_of(seed, root, leaf)
-    fill = np.zeros(len(book), dtype=np.int64)
-    price = np.zeros(len(book.products), dtype=np.int64)
-    cleared: list[Cleared] = []
-    pairs: list[Pairs] = []
-    spent = 0
-    for code, rows in _by_product(book, taking_part):
-        product = book.products[code]
-        began = time.perf_counter_ns()
-        result = clear(_engine_book(book, rows, product, quotes[product.id], tie))
-        spent += time.perf_counter_ns() - began
-        fill[rows] = result.fill * product.lot_st
-        price[code] = result.price or 0
-        cleared.append(_cleared(book, rows, code, quotes[product.id], result))
-        if result.volume:
-            pairs.append(_pairs(book, rows, fill, tie))
+    none = np.zeros(len(book), dtype=np.int64)
+    sheet = _Sheet(book, quotes, seed, tie, none, none.copy(), [], [], [])
+    joined = _components(book, taking_part)
+    alone = taking_part & ~np.isin(book.product, [code for codes in joined for code in codes])
+    for row in book.wishes:
+        alone[row] = False  # it waits where none of its products has an offer
+    for code, rows in _by_product(book, alone):
+        sheet.plain(code, rows)
+    for codes in joined:
+        wanted = [row for row, wish in book.wishes.items() if codes & wish.limits.keys()]
+        rows = np.flatnonzero(taking_part & np.isin(book.product, list(codes)))
+        sheet.together(codes, np.union1d(rows, [row for row in wanted if taking_part[row]]).astype(np.int64))
     return Outcome(
         book=book,
         taking_part=taking_part,
         root=root,
-        fill=fill,
-        ended=book.next_round_only & (fill < book.left),
-        price=price,
-        pairs=_joined(pairs),
-        cleared=tuple(cleared),
-        engine_micros=spent // 1000,
+        leaf=leaf,
+        tie=tie,
+        fill=sheet.fill,
+        ended=book.next_round_only & (sheet.fill < book.left),
+        price=sheet.price,
+        pairs=_joined(sheet.pairs),
+        cleared=tuple(sheet.cleared),
+        printed=tuple(sheet.printed),
+        engine_micros=sheet.engine_nanos // 1000,
     )
 
 
+def _components(book: FrozenBook, taking_part: Mask) -> list[frozenset[int]]:
+    offered = set(book.product[taking_part & (book.side == OFFER)].tolist())
+    return components([wish for row, wish in book.wishes.items() if taking_part[row]], offered)
+
+
 def _taking_part(book: FrozenBook, seed: bytes, standing: Sequence[Standing], pinned: dict[bytes, bytes]) -> Mask:
-    out = self_trades(book.side, book.product, book.owner_codes, book.limit, book.sequence)
+    out = _self_trades(book)
     for one in left_out_deployments(standing, pinned=pinned, seed=seed):
         out |= (book.deployment == np.frombuffer(one.deployment, dtype="V16")[0]) & _in_group(book, one)
     return (book.available > 0) & ~out
+
+
+def _self_trades(book: FrozenBook) -> Mask:
+    """Rows that would trade inside their organisation; a flexible bid is looked at in each of its products."""
+    more = [(row, code, limit) for row, wish in book.wishes.items() for code, limit in wish.limits.items()]
+    rows = np.concatenate([np.arange(len(book)), np.array([row for row, _, _ in more], dtype=np.int64)])
+    product = np.concatenate([book.product, np.array([code for _, code, _ in more], dtype=np.int64)])
+    limit = np.concatenate([book.limit, np.array([limit for _, _, limit in more], dtype=np.int64)])
+    if more:  # instead of the order's own product and limit, which are one of its choices and the highest limit
+        kept = np.ones(len(rows), dtype=np.bool_)
+        kept[list(book.wishes)] = False
+        rows, product, limit = rows[kept], product[kept], limit[kept]
+    found = self_trades(book.side[rows], product, book.owner_codes[rows], limit, book.sequence[rows])
+    out = np.zeros(len(book), dtype=np.bool_)
+    out[rows[found]] = True
+    return out
 
 
 def _in_group(book: FrozenBook, one: Standing) -> Mask:
@@ -147,6 +261,15 @@ def _engine_book(book: FrozenBook, rows: Ints, product: ProductView, quote: Quot
         collar_high=quote.collar.high if quote.collar else None,
         tick=product.tick_micros,
     )
+
+
+def _clipped(book: Book) -> Ints:
+    limits = book.price
+    if book.collar_high is not None:
+        limits = np.where(book.side == BID, np.minimum(limits, book.collar_high), limits)
+    if book.collar_low is not None:
+        limits = np.where(book.side == BID, limits, np.maximum(limits, book.collar_low))
+    return limits
 
 
 def _cleared(book: FrozenBook, rows: Ints, code: int, quote: Quote, result: Result) -> Cleared:
@@ -180,10 +303,48 @@ def curve(book: FrozenBook, bids: Ints, offers: Ints) -> dict[str, list[Level]]:
     }
 
 
-def _pairs(book: FrozenBook, rows: Ints, fill: Ints, tie: Sequence[bytes]) -> Pairs:
-    filled = rows[fill[rows] > 0]
-    bids, offers = filled[book.side[filled] == BID], filled[book.side[filled] == OFFER]
-    found = pair(fill[bids], [tie[row] for row in bids.tolist()], fill[offers], [tie[row] for row in offers.tolist()])
+def _cleared_together(
+    book: FrozenBook, rows: Ints, code: int, quote: Quote, *, prices: Sequence[CellPrice], worth: int
+) -> Cleared:
+    """What a component says of one of its products. No curve: a bid that may trade elsewhere stands on no single one."""
+    product, collar = book.products[code], quote.collar
+    bids = [row for row in rows[book.side[rows] == BID].tolist() if code in _limits(book, row)]
+    volume = sum(one.volume_st for one in prices)
+    mean = sum(one.price_micros * one.volume_st for one in prices) // volume if volume else 0
+    return Cleared(
+        product=product,
+        code=code,
+        quote=quote,
+        price_micros=mean // product.tick_micros * product.tick_micros if volume else None,
+        low_micros=min((one.low_micros for one in prices), default=None),
+        high_micros=max((one.high_micros for one in prices), default=None),
+        volume_st=volume,
+        welfare=worth,
+        indicative_micros=None,
+        collar_hit=collar is not None and any(one.price_micros in {collar.low, collar.high} for one in prices),
+        bids=len(bids),
+        offers=int(((book.side[rows] == OFFER) & (book.product[rows] == code)).sum()),
+        curve={},
+        cells=tuple(one for one in prices if one.cell),
+    )
+
+
+def _limits(book: FrozenBook, row: int) -> Mapping[int, int]:
+    """A row's limit by product."""
+    wish = book.wishes.get(row)
+    return wish.limits if wish else {int(book.product[row]): int(book.limit[row])}
+
+
+def _worth(book: FrozenBook, code: int, rows: Ints, quantity: Ints) -> int:
+    """Limits times quantities in one product."""
+    return sum(_limits(book, row)[code] * lots for row, lots in zip(rows.tolist(), quantity.tolist(), strict=True))
+
+
+def _pairs(rows: Ints, fill: Ints, side: Ints, tie: Sequence[bytes]) -> Pairs:
+    """Who gets whose tokens among these rows, which trade at one price."""
+    bids, offers = rows[(side == BID) & (fill > 0)], rows[(side == OFFER) & (fill > 0)]
+    bought, sold = fill[(side == BID) & (fill > 0)], fill[(side == OFFER) & (fill > 0)]
+    found = pair(bought, [tie[row] for row in bids.tolist()], sold, [tie[row] for row in offers.tolist()])
     return Pairs(bids[found.buy], offers[found.sell], found.quantity)
 
 

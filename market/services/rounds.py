@@ -18,8 +18,8 @@ from accounts.services import outbox
 from ledger import services as ledger
 from market import locks, selectors
 from market.kernel import closing, windows
-from market.models import FeedFrame, Market, Round, RoundPrice
-from market.services import failpoints, switches, writing
+from market.models import CellPrice, FeedFrame, Market, Round, RoundPrice
+from market.services import certificates, failpoints, switches, writing
 from market.services.clearing import Cleared, Outcome, clear_book
 from market.services.frames import frame_text
 from market.services.markets import SEED_BYTES
@@ -112,6 +112,7 @@ def _clear(market: Market, now: datetime) -> RoundSummary:
     writing.end_for_this_round_only(outcome, now=now)
     writing.add_sold(outcome, [max(1, windows.seconds_left(one.window_start, now)) for one in book.products])
     _write_prices(outcome, round_)
+    certificates.write(outcome, round_)
     _finish(round_, outcome, seed=seed, fills=fills, now=now)
     _open_next(market, now)
     _publish(market, round_, outcome, now)
@@ -157,6 +158,22 @@ def _finish(round_: Round, outcome: Outcome, *, seed: bytes, fills: int, now: da
 
 def _write_prices(outcome: Outcome, round_: Round) -> None:
     RoundPrice.objects.bulk_create([_price_row(one, round_) for one in outcome.cleared], batch_size=1_000)
+    CellPrice.objects.bulk_create(
+        [
+            CellPrice(
+                round=round_,
+                product_id=one.product.id,
+                cell_id=UUID(bytes=cell.cell),
+                price_micros=cell.price_micros,
+                low_micros=cell.low_micros,
+                high_micros=cell.high_micros,
+                volume_st=cell.volume_st,
+            )
+            for one in outcome.cleared
+            for cell in one.cells
+        ],
+        batch_size=1_000,
+    )
 
 
 def _price_row(one: Cleared, round_: Round) -> RoundPrice:

@@ -30,13 +30,13 @@ _ALLOCATION = {
 def write_fills(outcome: Outcome, round_: Round) -> int:
     """One row an order and cell: the trigger takes them from the book and ends the orders that are full."""
     book, pairs = outcome.book, outcome.pairs
-    # Bids are pooled over the cells of their product, so a bid may fill in several.
+    # A bid may fill in several cells.
     cell, _ = binary.codes(book.cell)
     key = pairs.buy * (cell.max(initial=0) + 1) + cell[pairs.sell]
     kept, first, inverse = np.unique(key, return_index=True, return_inverse=True)
     bought = np.zeros(len(kept), dtype=np.int64)
     np.add.at(bought, inverse, pairs.quantity)
-    bids, cells = pairs.buy[first], book.cell[pairs.sell[first]]
+    bids, cells, paid = pairs.buy[first], book.cell[pairs.sell[first]], outcome.price[pairs.sell[first]]
     offers = np.flatnonzero((book.side == OFFER) & (outcome.fill > 0))
     rows = np.concatenate([bids, offers])
     values = {
@@ -45,7 +45,7 @@ def write_fills(outcome: Outcome, round_: Round) -> int:
         "cell_id": np.concatenate([cells, book.cell[offers]]),
         "side": book.side[rows],
         "quantity_st": np.concatenate([bought, outcome.fill[offers]]),
-        "price_micros": outcome.price[book.product[rows]],
+        "price_micros": np.concatenate([paid, outcome.price[offers]]),
     }
     _copy("market_fill", values, _FILL)
     return len(rows)
@@ -63,7 +63,7 @@ def write_allocations(outcome: Outcome, round_: Round, *, now: datetime) -> list
     values = {
         "id": column,
         "round_id": binary.repeated(round_.id, size),
-        "product_id": product_ids[book.product[pairs.buy]],
+        "product_id": product_ids[book.product[pairs.sell]],
         "cell_id": book.cell[pairs.sell],
         "buyer_id": book.owner[pairs.buy],
         "seller_id": book.owner[pairs.sell],
@@ -72,7 +72,7 @@ def write_allocations(outcome: Outcome, round_: Round, *, now: datetime) -> list
         "deployment_id": book.deployment[pairs.sell],
         "pool_id": book.pool[pairs.sell],
         "quantity_st": pairs.quantity,
-        "price_micros": outcome.price[book.product[pairs.buy]],
+        "price_micros": outcome.price[pairs.sell],
         "hold_id": column,
         "round_number": np.full(size, round_.number),
         "created_at": np.full(size, binary.timestamp(now)),
@@ -96,7 +96,7 @@ def change_holds(
 def _splits(outcome: Outcome, allocations: list[UUID], grace_seconds: int) -> list[HoldChange]:
     book, pairs = outcome.book, outcome.pairs
     until = [outcome.hold_until(product, grace_seconds) for product in book.products]
-    costs = outcome.cost(pairs.buy, outcome.price[book.product[pairs.buy]], pairs.quantity)
+    costs = outcome.cost(pairs.sell, outcome.price[pairs.sell], pairs.quantity)
     holds = binary.to_uuids(book.hold[pairs.buy])
     return [
         HoldChange(
@@ -108,19 +108,21 @@ def _splits(outcome: Outcome, allocations: list[UUID], grace_seconds: int) -> li
             child_expires_at=until[product],
         )
         for allocation, hold, cost, product in zip(
-            allocations, holds, costs.tolist(), book.product[pairs.buy].tolist(), strict=True
+            allocations, holds, costs.tolist(), book.product[pairs.sell].tolist(), strict=True
         )
     ]
 
 
 def _releases(outcome: Outcome, round_: Round) -> list[HoldChange]:
-    book = outcome.book
-    filled = (book.side == BID) & (outcome.fill > 0)
+    """What bids paid less than their limit, and what is held for the rest of bids for this round only."""
+    book, pairs = outcome.book, outcome.pairs
+    every = np.arange(len(book), dtype=np.int64)
+    back = np.where(book.side == BID, outcome.cost(every, book.limit, outcome.fill), 0)
+    np.subtract.at(back, pairs.buy, outcome.cost(pairs.sell, outcome.price[pairs.sell], pairs.quantity))
     ended = (book.side == BID) & outcome.ended
-    saved = np.where(filled, book.limit - outcome.price[book.product], 0)
-    rows = np.flatnonzero((filled & (saved > 0)) | ended)
-    amounts = outcome.cost(rows, saved[rows], outcome.fill[rows])
-    amounts += np.where(ended[rows], outcome.cost(rows, book.limit[rows], (book.left - outcome.fill)[rows]), 0)
+    back += np.where(ended, outcome.cost(every, book.limit, book.left - outcome.fill), 0)
+    rows = np.flatnonzero(back > 0)
+    amounts = back[rows]
     orders, holds = binary.to_uuids(book.order[rows]), binary.to_uuids(book.hold[rows])
     return [
         HoldChange(key=f"round:{round_.number}:{order}", hold_id=hold, action="release", amount_micros=amount)

@@ -24,7 +24,7 @@ from market.kernel import windows
 from market.kernel.errors import NoMarket, NotFound, UnknownLine
 from market.kernel.text import price_text
 from market.selectors import LineView
-from market.web import figures, labels
+from market.web import certificates, figures, labels
 from market.web.forms import TicketForm
 from market.web.refusals import explain
 
@@ -335,6 +335,7 @@ class RoundPage(View):
             return not_found_page(request)
         try:
             context = figures.round_page(int(number), _organisation(request))
+            context["verdict"] = certificates.verdict(context["round"], _organisation(request))
         except (NotFound, NoMarket):
             return not_found_page(request)
         return render(request, "market/round.html", context)
