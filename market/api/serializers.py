@@ -16,6 +16,7 @@ from market.kernel.amending import Change
 from market.kernel.bars import INTERVALS, Bar, IndexPoint
 from market.kernel.errors import NotSupported
 from market.kernel.orders import OrderDraft
+from market.kernel.quantities import ModelTokens
 from market.kernel.text import micros_of, price_text
 from market.selectors import (
     AllocationView,
@@ -27,13 +28,18 @@ from market.selectors import (
     RoundView,
     TradeView,
 )
+from market.services import quantities
 from market.services.preview import Preview
 from market.services.switches import MOST_SECONDS
 
 PRICE = r"\A[0-9]{1,7}(\.[0-9]{1,6})?\Z"
+BUDGET = r"\A[0-9]{1,10}(\.[0-9]{1,6})?\Z"
 QUANTITY = r"\A[0-9]{1,16}\Z"
 SIDES = ["buy", "sell"]
 MOST_ORDERS = 1_000
+MOST_TOKENS = 10**9
+# The ways to say how much an order is for.
+QUANTITIES = {"quantity_st", "budget", "tokens"}
 # Parts of the full order form that this market does not take yet; they are refused by name, never ignored.
 NOT_YET = {
     "lines", "windows", "cells", "vendors", "regions", "tier", "data_terms", "max_latency", "min_quantity_st",
@@ -41,14 +47,38 @@ NOT_YET = {
 }  # fmt: skip
 
 
+class TokensInSerializer(StrictSerializer):
+    """Requests alike: tokens of the model in each, prompt (uncached and cached) and output, and how many there are."""
+
+    input = serializers.IntegerField(min_value=0, max_value=MOST_TOKENS, default=0)
+    cached = serializers.IntegerField(min_value=0, max_value=MOST_TOKENS, default=0)
+    output = serializers.IntegerField(min_value=0, max_value=MOST_TOKENS, default=0)
+    requests = serializers.IntegerField(min_value=1, max_value=MOST_TOKENS, default=1)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Some tokens."""
+        if not attrs["input"] + attrs["cached"] + attrs["output"]:
+            raise serializers.ValidationError("A request has at least one token.")
+        return attrs
+
+
 class OrderInSerializer(StrictSerializer):
-    """An order. `window_start` defaults to the current hour; `expires_*` belongs to `gtt`."""
+    """An order. Exactly one of `quantity_st`, `budget` and `tokens` says how much.
+
+    `window_start` defaults to the current hour; `expires_*` belongs to `gtt`.
+    """
 
     side = serializers.ChoiceField(choices=SIDES)
     line = serializers.CharField(max_length=80)
     grade = serializers.CharField(max_length=12)
     window_start = serializers.DateTimeField(required=False)
-    quantity_st = serializers.RegexField(QUANTITY, help_text="standard tokens, a multiple of the lot")
+    quantity_st = serializers.RegexField(QUANTITY, required=False, help_text="standard tokens, a multiple of the lot")
+    budget = serializers.RegexField(
+        BUDGET, required=False, help_text="yuan: as many whole lots as it pays for at the limit"
+    )
+    tokens = TokensInSerializer(
+        required=False, help_text="counted by the line's card as usage is, and rounded up to whole lots"
+    )
     price_per_million = serializers.RegexField(PRICE, help_text="limit, yuan per million ST, a multiple of the tick")
     time_in_force = serializers.ChoiceField(choices=["ioc", "gtt", "gtc"], default="gtc")
     expires_at = serializers.DateTimeField(required=False)
@@ -56,7 +86,11 @@ class OrderInSerializer(StrictSerializer):
     client_order_id = serializers.RegexField(r"\A[!-~]{1,100}\Z", required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """One expiry at most."""
+        """One quantity, and one expiry at most."""
+        if len(QUANTITIES & attrs.keys()) != 1:
+            raise serializers.ValidationError(
+                {"quantity_st": ["Give exactly one of quantity_st, budget and tokens."]}, code="one_quantity"
+            )
         if "expires_at" in attrs and "expires_in_seconds" in attrs:
             raise serializers.ValidationError(
                 {"expires_in_seconds": ["Give expires_at or expires_in_seconds, not both."]}
@@ -151,6 +185,7 @@ class TokenPricesSerializer(serializers.Serializer):
 class PreviewSerializer(serializers.Serializer):
     """What an order would cost and do if the round closed now."""
 
+    quantity_st = serializers.CharField()
     expected_fill_st = serializers.CharField()
     expected_price_per_million = serializers.CharField(allow_null=True)
     worst_cost = serializers.CharField()
@@ -403,6 +438,7 @@ def draft(data: dict[str, Any], actor: Actor, *, now: datetime) -> OrderDraft:
     """The draft of a checked order.
 
     :raises NotSupported: a sell order; providers sell through their offers.
+    :raises MarketError: the budget or the tokens are no quantity; see market/services/quantities.py.
     """
     if data["side"] == "sell":
         raise NotSupported("Capacity is sold by an offer: POST /api/v1/provider/offers.")
@@ -415,12 +451,26 @@ def draft(data: dict[str, Any], actor: Actor, *, now: datetime) -> OrderDraft:
         line=data["line"],
         grade=data["grade"],
         window_start=data.get("window_start", windows.current(now)[0]),
-        quantity_st=int(data["quantity_st"]),
+        quantity_st=_quantity(data, actor),
         limit_micros=micros_of(data["price_per_million"]),
         time_in_force=data["time_in_force"],
         expires_at=expires,
         client_order_id=data.get("client_order_id"),
     )
+
+
+def _quantity(data: dict[str, Any], actor: Actor) -> int:
+    if "budget" in data:
+        limit_micros = micros_of(data["price_per_million"])
+        return quantities.of_budget(micros_of(data["budget"]), grade=data["grade"], limit_micros=limit_micros)
+    if "tokens" in data:
+        return quantities.of_tokens(
+            ModelTokens(**data["tokens"]),
+            line=data["line"],
+            grade=data["grade"],
+            organisation_id=actor.organisation_id,
+        )
+    return int(data["quantity_st"])
 
 
 def change(data: dict[str, Any]) -> Change:
@@ -467,6 +517,7 @@ def preview(view: Preview) -> dict[str, Any]:
     """A preview as JSON."""
     tokens = view.token_prices
     return {
+        "quantity_st": str(view.quantity_st),
         "expected_fill_st": str(view.expected_fill_st),
         "expected_price_per_million": price(view.expected_price_micros),
         "worst_cost": price(view.worst_cost_micros),

@@ -45,6 +45,30 @@ class OffLot(MarketError):
     code = "off_lot"
 
 
+class BudgetTooSmall(MarketError):
+    """The budget does not pay for one lot at the limit; `details` give what a lot costs."""
+
+    code = "budget_too_small"
+
+
+class BeyondContext(MarketError):
+    """A request of this many tokens is longer than the line's context; `details` give its limit."""
+
+    code = "beyond_context"
+
+
+class BadMinimum(MarketError):
+    """A minimum quantity that the order cannot have."""
+
+    code = "bad_minimum"
+
+
+class EmptyScope(MarketError):
+    """What a bid accepts is empty, unknown or named twice."""
+
+    code = "bad_scope"
+
+
 class OrderTooLarge(MarketError):
     """Limit or quantity is beyond what the market takes in one order."""
 

@@ -29,9 +29,37 @@ class CellTerms:
     data_terms: str
 
 
+TIERS = ("probation", "listed", "verified")  # lowest first
+MOST_CHOICES = 100
+
+
+@dataclass(frozen=True, order=True)
+class Choice:
+    """One of several products that a bid accepts, of the bid's grade, and its limit there."""
+
+    line: str
+    window_start: datetime
+    limit_micros: int
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which cells a bid accepts, and what it fills with at least. Nothing named: all, and any quantity."""
+
+    vendors: frozenset[str] = frozenset()
+    regions: frozenset[str] = frozenset()
+    tiers: frozenset[str] = frozenset()
+    minimum_st: int = 0
+
+
 @dataclass(frozen=True)
 class OrderDraft:
-    """An order as asked for. `limit_micros`: micro-yuan per million ST; bids name no cell and accept all of them."""
+    """An order as asked for. `limit_micros`: micro-yuan per million ST.
+
+    A bid accepts all cells of its product, or what `scope` names. With `choices` it
+    accepts those products, the one named by line and window among them; its limit is
+    then the highest of theirs.
+    """
 
     organisation_id: UUID
     side: Side
@@ -45,6 +73,13 @@ class OrderDraft:
     client_order_id: str | None = None
     cell: CellTerms | None = None
     supply_id: UUID | None = None
+    choices: tuple[Choice, ...] = ()
+    scope: Scope = Scope()
+
+    @property
+    def is_flexible(self) -> bool:
+        """Whether it is more than a bid for any quantity in any cell of one product."""
+        return bool(self.choices) or self.scope != Scope()
 
 
 @dataclass(frozen=True)
@@ -92,8 +127,7 @@ def check_draft(draft: OrderDraft, terms: Terms, *, now: datetime) -> None:
     check_window(draft.window_start, now)
     if draft.quantity_st <= 0 or draft.quantity_st % terms.lot_st:
         raise errors.OffLot(f"The quantity is a multiple of {terms.lot_st} ST.", lot_st=terms.lot_st)
-    if draft.limit_micros <= 0 or draft.limit_micros % terms.tick_micros:
-        raise errors.OffTick("The limit is a multiple of the tick.", tick_micros=terms.tick_micros)
+    check_limit(draft.limit_micros, terms)
     if (
         draft.quantity_st > MAX_QUANTITY_ST
         or draft.limit_micros > MAX_PRICE_MICROS
@@ -108,9 +142,42 @@ def check_draft(draft: OrderDraft, terms: Terms, *, now: datetime) -> None:
         raise errors.NotSupported("A bid accepts all vendors, regions and tiers of its product.")
     if draft.side == "sell" and draft.supply_id is None:
         raise errors.NoSupply("A sell order needs declared capacity behind it.")
+    if draft.is_flexible:
+        _check_flexible(draft, terms, now=now)
+
+
+def _check_flexible(draft: OrderDraft, terms: Terms, *, now: datetime) -> None:
+    if draft.side == "sell":
+        raise errors.NotSupported("An offer stands in one cell and fills with any quantity.")
+    if not 0 <= draft.scope.minimum_st <= draft.quantity_st or draft.scope.minimum_st % terms.lot_st:
+        raise errors.BadMinimum("A minimum is a multiple of the lot, at most the quantity.", lot_st=terms.lot_st)
+    unknown = draft.scope.tiers - set(TIERS)
+    if unknown:
+        raise errors.EmptyScope(f"There is no tier {', '.join(sorted(unknown))}.")
+    if len(draft.choices) > MOST_CHOICES:
+        raise errors.NotSupported(f"A bid accepts at most {MOST_CHOICES} products.")
+    for choice in draft.choices:
+        check_window(choice.window_start, now)
+        if choice.limit_micros <= 0 or choice.limit_micros % terms.tick_micros:
+            raise errors.OffTick("The limit is a multiple of the tick.", tick_micros=terms.tick_micros)
+    if len({(choice.line, choice.window_start) for choice in draft.choices}) < len(draft.choices):
+        raise errors.EmptyScope("A line and window is named twice.")
+    if draft.choices:
+        own = Choice(draft.line, draft.window_start, draft.limit_micros)
+        if own not in draft.choices or draft.limit_micros < max(choice.limit_micros for choice in draft.choices):
+            raise errors.EmptyScope("The order's own product is the choice with its highest limit.")
+
+
+def check_limit(limit_micros: int, terms: Terms) -> None:
+    """Refuse a limit that stands on no tick.
+
+    :raises OffTick: `details` give the tick in micro-yuan per million ST.
+    """
+    if limit_micros <= 0 or limit_micros % terms.tick_micros:
+        raise errors.OffTick("The limit is a multiple of the tick.", tick_micros=terms.tick_micros)
 
 
 def expires_at(draft: OrderDraft) -> datetime:
-    """When the order leaves the book at the latest: its own expiry, else the end of its window."""
-    end = draft.window_start + windows.WINDOW
+    """When the order leaves the book at the latest: its own expiry, else the end of its last window."""
+    end = max([draft.window_start, *(choice.window_start for choice in draft.choices)]) + windows.WINDOW
     return end if draft.expires_at is None else min(draft.expires_at, end)

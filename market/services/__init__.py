@@ -3,7 +3,20 @@
 from market.kernel.amending import Change
 from market.kernel.errors import MarketError
 from market.kernel.orders import CellTerms, OrderDraft, SupplyDraft
-from market.services import amending, batch, catalogue, draws, halts, markets, orders, rounds, supply, sweep, switches
+from market.services import (
+    amending,
+    batch,
+    catalogue,
+    draws,
+    halts,
+    markets,
+    orders,
+    quantities,
+    rounds,
+    supply,
+    sweep,
+    switches,
+)
 
 __all__ = [
     "CellTerms",
@@ -18,6 +31,7 @@ __all__ = [
     "halts",
     "markets",
     "orders",
+    "quantities",
     "rounds",
     "supply",
     "sweep",

@@ -29,6 +29,7 @@ class Preview:
     """
 
     product_id: UUID | None
+    quantity_st: int
     expected_fill_st: int
     expected_price_micros: int | None
     worst_cost_micros: int
@@ -66,6 +67,7 @@ def preview(draft: OrderDraft, *, now: datetime) -> Preview:
     collar = quote.collar if quote else None
     return Preview(
         product_id=product.id if product else None,
+        quantity_st=draft.quantity_st,
         expected_fill_st=fill,
         expected_price_micros=price,
         worst_cost_micros=worst,
