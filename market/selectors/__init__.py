@@ -46,6 +46,7 @@ from market.selectors.orders import (
     order,
     orders,
     orders_many,
+    wishes_of,
 )
 from market.selectors.reference import Quote, quote, quotes
 from market.selectors.rounds import RoundPriceView, RoundView, price_history, recent_rounds, round, round_prices
@@ -117,4 +118,5 @@ __all__ = [
     "tops",
     "trades",
     "verify",
+    "wishes_of",
 ]

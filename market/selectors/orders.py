@@ -14,6 +14,8 @@ from accounts.kernel.actor import Actor
 from market.kernel.amending import Asked
 from market.kernel.errors import NotFound
 from market.kernel.money import MILLION
+from market.kernel.orders import Choice, Scope
+from market.models import OrderChoice, OrderScope
 
 OPEN_STATES = ("open", "partially_filled")
 
@@ -106,8 +108,10 @@ _SELECT = """
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(g.quantity_st), 0)::bigint AS quantity,
             coalesce(sum(g.quantity_st::numeric * g.price_micros), 0) AS paid,
-            coalesce(sum(g.quantity_st::numeric * coalesce(t.limit_micros, o.limit_micros)), 0) AS worth
+            coalesce(sum(g.quantity_st::numeric * coalesce(x.limit_micros, t.limit_micros, o.limit_micros)), 0) AS worth
         FROM market_fill g LEFT JOIN market_round r ON a.id IS NOT NULL AND r.id = g.round_id
+        LEFT JOIN market_orderchoice x ON x.order_id = g.order_id
+            AND x.product_id = (SELECT product_id FROM market_cell WHERE id = g.cell_id)
         LEFT JOIN LATERAL (
             SELECT limit_micros FROM market_amendment
             WHERE order_id = g.order_id AND round_number <= r.number ORDER BY id DESC LIMIT 1
@@ -169,6 +173,18 @@ def by_client_id(organisation_id: UUID, client_order_ids: Collection[str]) -> di
     return {view.client_order_id: view for view in found if view.client_order_id is not None}
 
 
+def wishes_of(order_id: UUID) -> tuple[tuple[Choice, ...], Scope]:
+    """What a flexible bid accepts beside its own product and cells; empty for others."""
+    rows = OrderChoice.objects.filter(order_id=order_id).values_list(
+        "product__line__slug", "product__window_start", "limit_micros"
+    )
+    scope = OrderScope.objects.filter(order_id=order_id).first()
+    if scope is None:
+        return (), Scope()
+    accepts = Scope(frozenset(scope.vendors), frozenset(scope.regions), frozenset(scope.tiers), scope.minimum_st)
+    return tuple(sorted(Choice(*row) for row in rows)), accepts
+
+
 def open_count(actor: Actor) -> int:
     """How many orders of the actor's organisation are open."""
     with connection.cursor() as cursor:
@@ -190,9 +206,13 @@ def best_opposites(organisation_ids: Collection[UUID], product_ids: Collection[U
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT organisation_id, product_id, max(limit_micros) FILTER (WHERE side = 0), "
-            "min(limit_micros) FILTER (WHERE side = 1) FROM market_book "
-            "WHERE organisation_id = ANY(%s) AND product_id = ANY(%s) GROUP BY 1, 2",
-            [list(organisation_ids), list(product_ids)],
+            "min(limit_micros) FILTER (WHERE side = 1) FROM ("
+            "SELECT organisation_id, product_id, limit_micros, side FROM market_book "
+            "WHERE organisation_id = ANY(%s) AND product_id = ANY(%s) UNION ALL "
+            "SELECT b.organisation_id, c.product_id, c.limit_micros, b.side FROM market_book b "
+            "JOIN market_orderchoice c ON c.order_id = b.order_id "
+            "WHERE b.organisation_id = ANY(%s) AND c.product_id = ANY(%s)) AS own GROUP BY 1, 2",
+            [list(organisation_ids), list(product_ids)] * 2,
         )
         return {(owner, product): (bid, offer) for owner, product, bid, offer in cursor.fetchall()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -30,7 +30,8 @@ from market.kernel.money import cost_micros
 from market.kernel.orders import OrderDraft
 from market.models import Book, Market, Order, Supply
 from market.selectors import MarketState, OrderView, ProductView, Quote
-from market.services import halts
+from market.services import flexible, halts
+from market.services.flexible import Accepted
 from market.services.preview import Preview, preview
 from market.services.products import product_for
 
@@ -89,7 +90,7 @@ def _earlier(drafts: Sequence[OrderDraft]) -> dict[tuple[UUID, str | None], Orde
     found: dict[tuple[UUID, str | None], OrderView] = {}
     for owner, by_id in named.items():
         for client_id, view in selectors.by_client_id(owner, list(by_id)).items():
-            if _content(by_id[client_id]) != _content_of(view):
+            if _content(by_id[client_id]) != (*_content_of(view), selectors.wishes_of(view.id)):
                 raise DuplicateClientOrderId("This client order id was used before for another order.")
             found[(owner, client_id)] = view
     return found
@@ -98,7 +99,7 @@ def _earlier(drafts: Sequence[OrderDraft]) -> dict[tuple[UUID, str | None], Orde
 def _content(draft: OrderDraft) -> tuple[object, ...]:
     return (
         draft.side, draft.line, draft.grade, draft.window_start, draft.quantity_st, draft.limit_micros,
-        draft.time_in_force, rules.expires_at(draft), draft.supply_id,
+        draft.time_in_force, rules.expires_at(draft), draft.supply_id, (tuple(sorted(draft.choices)), draft.scope),
     )  # fmt: skip
 
 
@@ -121,16 +122,22 @@ class _Intake:
         check_open(self.market)
         halts.check(
             organisation_ids={draft.organisation_id for draft in drafts},
-            lines={draft.line for draft in drafts},
+            lines={line for draft in drafts for line in (draft.line, *(choice.line for choice in draft.choices))},
             now=self.now,
         )
         products = self._products(drafts)
-        self._check_rules(drafts, products)
-        self._check_self_trade(drafts, products)
+        flexible.check_vocabulary(drafts)
+        accepted = [
+            flexible.accepted(draft, self.market.id, own=product, now=self.now)
+            for draft, product in zip(drafts, products, strict=True)
+        ]
+        self._check_rules(drafts, accepted)
+        self._check_self_trade(drafts, accepted)
         supplies = self._check_supply(drafts, products)
         made = self._make(drafts, products, supplies)
         self._hold(made)
         _store(made)
+        flexible.store(made, drafts, accepted)
         self._audit(made)
         return made
 
@@ -146,29 +153,33 @@ class _Intake:
                 )  # fmt: skip
         return [found[draft.organisation_id, draft.line, draft.grade, draft.window_start] for draft in drafts]
 
-    def _check_rules(self, drafts: Sequence[OrderDraft], products: Sequence[ProductView]) -> None:
-        quotes = selectors.quotes({product.id: product for product in products}.values(), now=self.now)
-        for draft, product in zip(drafts, products, strict=True):
-            rules.check_draft(draft, product.terms, now=self.now)
-            if self.actor is not None:
-                check_collar(draft, quotes[product.id])
+    def _check_rules(self, drafts: Sequence[OrderDraft], accepted: Sequence[Accepted]) -> None:
+        products = {product.id: product for chosen in accepted for product, _ in chosen}
+        quotes = selectors.quotes(products.values(), now=self.now)
+        for draft, chosen in zip(drafts, accepted, strict=True):
+            rules.check_draft(draft, chosen[0][0].terms, now=self.now)
+            if self.actor is None:
+                continue
+            for product, limit in chosen:
+                check_collar(replace(draft, limit_micros=limit), quotes[product.id])
 
-    def _check_self_trade(self, drafts: Sequence[OrderDraft], products: Sequence[ProductView]) -> None:
+    def _check_self_trade(self, drafts: Sequence[OrderDraft], accepted: Sequence[Accepted]) -> None:
         best = selectors.best_opposites(
-            {draft.organisation_id for draft in drafts}, {product.id for product in products}
+            {draft.organisation_id for draft in drafts}, {product.id for chosen in accepted for product, _ in chosen}
         )
-        for draft, product in zip(drafts, products, strict=True):
-            key = (draft.organisation_id, product.id)
-            bid, offer = best.get(key, (None, None))
-            if draft.side == "buy":
-                crosses = offer is not None and draft.limit_micros >= offer
-                bid = draft.limit_micros if bid is None else max(bid, draft.limit_micros)
-            else:
-                crosses = bid is not None and draft.limit_micros <= bid
-                offer = draft.limit_micros if offer is None else min(offer, draft.limit_micros)
-            if crosses:
-                raise SelfTrade("This order would trade with an open order of your own organisation.")
-            best[key] = (bid, offer)
+        for draft, chosen in zip(drafts, accepted, strict=True):
+            for product, limit in chosen:
+                key = (draft.organisation_id, product.id)
+                bid, offer = best.get(key, (None, None))
+                if draft.side == "buy":
+                    crosses = offer is not None and limit >= offer
+                    bid = limit if bid is None else max(bid, limit)
+                else:
+                    crosses = bid is not None and limit <= bid
+                    offer = limit if offer is None else min(offer, limit)
+                if crosses:
+                    raise SelfTrade("This order would trade with an open order of your own organisation.")
+                best[key] = (bid, offer)
 
     def _check_supply(self, drafts: Sequence[OrderDraft], products: Sequence[ProductView]) -> dict[UUID, Supply]:
         wanted = {draft.supply_id for draft in drafts if draft.supply_id is not None}

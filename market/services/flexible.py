@@ -1,0 +1,69 @@
+"""Bids that accept several products, some cells only, or nothing below a minimum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from market.kernel.errors import EmptyScope
+from market.kernel.orders import OrderDraft
+from market.models import Cell, Order, OrderChoice, OrderScope
+from market.selectors import ProductView
+from market.services.products import product_for
+
+Accepted = list[tuple[ProductView, int]]
+
+
+def accepted(draft: OrderDraft, market_id: UUID, *, own: ProductView, now: datetime) -> Accepted:
+    """Every product that an order accepts, with its limit there; the order's own first.
+
+    :raises UnknownLine, UnknownGrade: see there.
+    """
+    found: Accepted = [(own, draft.limit_micros)]
+    for choice in draft.choices:
+        if (choice.line, choice.window_start) == (draft.line, draft.window_start):
+            continue
+        product = product_for(
+            market_id, choice.line, draft.grade, choice.window_start, organisation_id=draft.organisation_id, now=now
+        )
+        found.append((product, choice.limit_micros))
+    return found
+
+
+def check_vocabulary(drafts: Iterable[OrderDraft]) -> None:
+    """Refuse vendors and regions in which nothing was ever offered: a misspelt filter would wait for ever.
+
+    :raises EmptyScope: it names the word.
+    """
+    for name in ("vendors", "regions"):
+        wanted = {word for draft in drafts for word in getattr(draft.scope, name)}
+        if not wanted:
+            continue
+        column = name.removesuffix("s")
+        known = set(Cell.objects.filter(**{f"{column}__in": wanted}).values_list(column, flat=True).distinct())
+        if wanted - known:
+            raise EmptyScope(f"Nothing was ever offered for the {column} {', '.join(sorted(wanted - known))}.")
+
+
+def store(orders: Sequence[Order], drafts: Sequence[OrderDraft], products: Sequence[Accepted]) -> None:
+    """The rows beside the orders, for those that are flexible."""
+    choices, scopes = [], []
+    for order, draft, chosen in zip(orders, drafts, products, strict=True):
+        if draft.choices:
+            choices += [
+                OrderChoice(order_id=order.id, product_id=product.id, limit_micros=limit) for product, limit in chosen
+            ]
+        if draft.is_flexible:
+            scope = draft.scope
+            scopes.append(
+                OrderScope(
+                    order_id=order.id,
+                    vendors=sorted(scope.vendors),
+                    regions=sorted(scope.regions),
+                    tiers=sorted(scope.tiers),
+                    minimum_st=scope.minimum_st,
+                )
+            )
+    OrderChoice.objects.bulk_create(choices, batch_size=5_000)
+    OrderScope.objects.bulk_create(scopes, batch_size=5_000)
