@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python -m config.services.run --
 
-.PHONY: help env env-dev demo demo-reset replay verify test test-kernel lint bench clear-books clear-cases docs-check messages lock
+.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel lint bench clear-books clear-cases docs-check messages lock
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -27,6 +27,10 @@ verify: env
 ## make test         all tests, with a real database; browser tests where Chromium is found
 test: env-dev
 	@$(BIN)/python -m pytest $(ARGS)
+
+## make test-reliability  the fault tests at TIMES times their everyday counts (default 10)
+test-reliability: env-dev
+	@FAULTS_TIMES=$(or $(TIMES),10) $(BIN)/python -m pytest tests/faults tests/races --timeout 3600 -s $(ARGS)
 
 ## make test-kernel  the pure parts only, no database, seconds
 test-kernel: env-dev
