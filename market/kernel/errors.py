@@ -108,6 +108,14 @@ class DuplicateClientOrderId(MarketError):
     status = 409
 
 
+class NotTried(MarketError):
+    """Refused orders took the time of the batch; this one was not looked at."""
+
+    code = "not_tried"
+    status = 409
+    retryable = True
+
+
 class MarketHalted(MarketError):
     """The market takes no orders now; cancelling works."""
 

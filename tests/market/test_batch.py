@@ -4,6 +4,9 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+from django.db import transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from accounts.kernel.errors import DomainError
 from ledger import selectors as ledger
@@ -49,6 +52,56 @@ class TestEach:
 
         assert codes(results) == ["open", "insufficient_funds", "open", "open"]
         assert ledger.wallet(poor.organisation_id, "CNY").available_micros == 0
+
+    def test_of_many_slips_is_told_without_trying_each(self, world, buyer, draft, django_assert_max_num_queries):
+        slips = [
+            replace(draft, quantity_st=1), replace(draft, limit_micros=9 * YUAN), replace(draft, line="nothing"),
+            replace(draft, quantity_st=10**12), draft,
+        ]  # fmt: skip
+
+        with django_assert_max_num_queries(120):
+            results = services.batch.place_each(slips * 20, actor=buyer, now=world.now)
+
+        assert codes(results) == ["off_lot", "outside_collar", "unknown_line", "insufficient_funds", "open"] * 20
+
+    def test_not_reached_in_time_says_so(self, world, buyer, draft, monkeypatch):
+        monkeypatch.setattr(services.batch, "SECONDS", -1.0)
+
+        results = services.batch.place_each([draft, replace(draft, quantity_st=1)], actor=buyer, now=world.now)
+
+        assert codes(results) == ["not_tried", "off_lot"]
+        assert not Order.objects.exists()
+
+    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        st.sampled_from(["both", "buyer"]),
+        st.lists(
+            st.tuples(st.integers(1, 9), st.sampled_from([150, 180, 200, 250]), st.sampled_from("abc-")), max_size=9
+        ),
+    )
+    def test_comes_out_as_if_it_came_alone(self, world, kind, orders):
+        both = world.organisation(kind, yuan=8)
+        if kind == "both":
+            world.offer(both, 1_000, 2 * YUAN)
+        drafts = [
+            OrderDraft(
+                both.organisation_id, "buy", world.line, world.grade, world.window, lots * 500_500, ticks * 10_000,
+                client_order_id=None if name == "-" else name,
+            )
+            for lots, ticks, name in orders
+        ]  # fmt: skip
+
+        with transaction.atomic():
+            alone = [self._alone(draft, both, world) for draft in drafts]
+            transaction.set_rollback(True)
+
+        assert codes(services.batch.place_each(drafts, actor=both, now=world.now)) == codes(alone)
+
+    def _alone(self, draft, actor, world):
+        try:
+            return services.orders.place(draft, actor=actor, now=world.now)
+        except DomainError as error:
+            return error
 
     def test_repeats_a_client_order_id_as_single_orders_would(self, world, buyer, draft):
         mine = replace(draft, client_order_id="mine")
