@@ -15,7 +15,7 @@ from market.kernel import windows
 from market.kernel.amending import Change
 from market.kernel.bars import INTERVALS, Bar, IndexPoint
 from market.kernel.errors import NotSupported
-from market.kernel.orders import OrderDraft
+from market.kernel.orders import MOST_CHOICES, TIERS, Choice, OrderDraft, Scope
 from market.kernel.quantities import ModelTokens
 from market.kernel.text import micros_of, price_text
 from market.selectors import (
@@ -41,10 +41,7 @@ MOST_TOKENS = 10**9
 # The ways to say how much an order is for.
 QUANTITIES = {"quantity_st", "budget", "tokens"}
 # Parts of the full order form that this market does not take yet; they are refused by name, never ignored.
-NOT_YET = {
-    "lines", "windows", "cells", "vendors", "regions", "tier", "data_terms", "max_latency", "min_quantity_st",
-    "all_or_none",
-}  # fmt: skip
+NOT_YET = {"lines", "windows", "cells", "data_terms", "max_latency"}
 
 
 class TokensInSerializer(StrictSerializer):
@@ -60,6 +57,14 @@ class TokensInSerializer(StrictSerializer):
         if not attrs["input"] + attrs["cached"] + attrs["output"]:
             raise serializers.ValidationError("A request has at least one token.")
         return attrs
+
+
+class ChoiceInSerializer(StrictSerializer):
+    """Another product that would do as well; what is left out is as in the order itself."""
+
+    line = serializers.CharField(max_length=80, required=False)
+    window_start = serializers.DateTimeField(required=False)
+    price_per_million = serializers.RegexField(PRICE, required=False)
 
 
 class OrderInSerializer(StrictSerializer):
@@ -84,9 +89,23 @@ class OrderInSerializer(StrictSerializer):
     expires_at = serializers.DateTimeField(required=False)
     expires_in_seconds = serializers.IntegerField(required=False, min_value=1, max_value=49 * 3600)
     client_order_id = serializers.RegexField(r"\A[!-~]{1,100}\Z", required=False)
+    choices = ChoiceInSerializer(  # type: ignore[call-arg]  # max_length is the list's
+        many=True, required=False, max_length=MOST_CHOICES - 1, help_text="other hours or lines that would do as well"
+    )
+    vendors = serializers.ListField(
+        child=serializers.CharField(max_length=40), required=False, max_length=50, help_text="none named: any"
+    )
+    regions = serializers.ListField(
+        child=serializers.CharField(max_length=40), required=False, max_length=50, help_text="none named: any"
+    )
+    tier = serializers.ChoiceField(choices=TIERS, required=False, help_text="this tier or a better one")
+    min_quantity_st = serializers.RegexField(QUANTITY, required=False, help_text="nothing, or at least so much a round")
+    all_or_none = serializers.BooleanField(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """One quantity, and one expiry at most."""
+        """One quantity, one minimum and one expiry at most."""
+        if attrs.get("all_or_none") and "min_quantity_st" in attrs:
+            raise serializers.ValidationError({"all_or_none": ["Give all_or_none or min_quantity_st, not both."]})
         if len(QUANTITIES & attrs.keys()) != 1:
             raise serializers.ValidationError(
                 {"quantity_st": ["Give exactly one of quantity_st, budget and tokens."]}, code="one_quantity"
@@ -112,8 +131,19 @@ class AmendInSerializer(StrictSerializer):
         return attrs
 
 
+class ChoiceSerializer(serializers.Serializer):
+    """A product that a flexible bid accepts, and its limit there."""
+
+    line = serializers.CharField()
+    window_start = serializers.DateTimeField()
+    price_per_million = serializers.CharField()
+
+
 class OrderSerializer(serializers.Serializer):
-    """An order and how it stands. Prices are yuan per million ST, amounts yuan."""
+    """An order and how it stands. Prices are yuan per million ST, amounts yuan.
+
+    Of a bid with `choices`, line, window and price are those of the choice with the highest limit.
+    """
 
     id = serializers.CharField()
     side = serializers.ChoiceField(choices=SIDES)
@@ -135,6 +165,11 @@ class OrderSerializer(serializers.Serializer):
     created_at = serializers.DateTimeField()
     amended_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)
+    choices = ChoiceSerializer(many=True)
+    vendors = serializers.ListField(child=serializers.CharField())
+    regions = serializers.ListField(child=serializers.CharField())
+    tiers = serializers.ListField(child=serializers.CharField())
+    min_quantity_st = serializers.CharField()
 
 
 class OrderPageSerializer(serializers.Serializer):
@@ -186,7 +221,7 @@ class PreviewSerializer(serializers.Serializer):
     """What an order would cost and do if the round closed now."""
 
     quantity_st = serializers.CharField()
-    expected_fill_st = serializers.CharField()
+    expected_fill_st = serializers.CharField(allow_null=True, help_text="null for a flexible bid")
     expected_price_per_million = serializers.CharField(allow_null=True)
     worst_cost = serializers.CharField()
     held = serializers.CharField()
@@ -445,17 +480,38 @@ def draft(data: dict[str, Any], actor: Actor, *, now: datetime) -> OrderDraft:
     expires = data.get("expires_at")
     if "expires_in_seconds" in data:
         expires = now + timedelta(seconds=data["expires_in_seconds"])
+    own = Choice(data["line"], data.get("window_start", windows.current(now)[0]), micros_of(data["price_per_million"]))
+    choices = [own, *(_choice(one, own) for one in data.get("choices", ()))]
+    first = max(choices, key=lambda one: one.limit_micros)
+    quantity = _quantity(data, actor)
     return OrderDraft(
         organisation_id=actor.organisation_id,
         side=data["side"],
-        line=data["line"],
+        line=first.line,
         grade=data["grade"],
-        window_start=data.get("window_start", windows.current(now)[0]),
-        quantity_st=_quantity(data, actor),
-        limit_micros=micros_of(data["price_per_million"]),
+        window_start=first.window_start,
+        quantity_st=quantity,
+        limit_micros=first.limit_micros,
         time_in_force=data["time_in_force"],
         expires_at=expires,
         client_order_id=data.get("client_order_id"),
+        choices=tuple(sorted(choices)) if len(choices) > 1 else (),
+        scope=_scope(data, quantity),
+    )
+
+
+def _choice(data: dict[str, Any], own: Choice) -> Choice:
+    limit = micros_of(data["price_per_million"]) if "price_per_million" in data else own.limit_micros
+    return Choice(data.get("line", own.line), data.get("window_start", own.window_start), limit)
+
+
+def _scope(data: dict[str, Any], quantity_st: int) -> Scope:
+    tier = data.get("tier")
+    return Scope(
+        vendors=frozenset(data.get("vendors", ())),
+        regions=frozenset(data.get("regions", ())),
+        tiers=frozenset(TIERS[TIERS.index(tier) :]) if tier and tier != TIERS[0] else frozenset(),
+        minimum_st=quantity_st if data.get("all_or_none") else int(data.get("min_quantity_st", 0)),
     )
 
 
@@ -510,6 +566,14 @@ def order(view: OrderView) -> dict[str, Any]:
         "created_at": view.created_at,
         "amended_at": view.amended_at,
         "ended_at": view.ended_at,
+        "choices": [
+            {"line": one.line, "window_start": one.window_start, "price_per_million": price(one.limit_micros)}
+            for one in view.choices
+        ],
+        "vendors": sorted(view.scope.vendors),
+        "regions": sorted(view.scope.regions),
+        "tiers": sorted(view.scope.tiers),
+        "min_quantity_st": str(view.scope.minimum_st),
     }
 
 
@@ -518,7 +582,7 @@ def preview(view: Preview) -> dict[str, Any]:
     tokens = view.token_prices
     return {
         "quantity_st": str(view.quantity_st),
-        "expected_fill_st": str(view.expected_fill_st),
+        "expected_fill_st": None if view.expected_fill_st is None else str(view.expected_fill_st),
         "expected_price_per_million": price(view.expected_price_micros),
         "worst_cost": price(view.worst_cost_micros),
         "held": price(view.hold_micros),

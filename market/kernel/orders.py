@@ -52,6 +52,9 @@ class Scope:
     minimum_st: int = 0
 
 
+ANY_SCOPE = Scope()
+
+
 @dataclass(frozen=True)
 class OrderDraft:
     """An order as asked for. `limit_micros`: micro-yuan per million ST.
@@ -74,12 +77,12 @@ class OrderDraft:
     cell: CellTerms | None = None
     supply_id: UUID | None = None
     choices: tuple[Choice, ...] = ()
-    scope: Scope = Scope()
+    scope: Scope = ANY_SCOPE
 
     @property
     def is_flexible(self) -> bool:
         """Whether it is more than a bid for any quantity in any cell of one product."""
-        return bool(self.choices) or self.scope != Scope()
+        return bool(self.choices) or self.scope != ANY_SCOPE
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,6 @@ from market.selectors.orders import (
     order,
     orders,
     orders_many,
-    wishes_of,
 )
 from market.selectors.reference import Quote, quote, quotes
 from market.selectors.rounds import RoundPriceView, RoundView, price_history, recent_rounds, round, round_prices
@@ -118,5 +117,4 @@ __all__ = [
     "tops",
     "trades",
     "verify",
-    "wishes_of",
 ]

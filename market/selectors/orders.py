@@ -14,7 +14,7 @@ from accounts.kernel.actor import Actor
 from market.kernel.amending import Asked
 from market.kernel.errors import NotFound
 from market.kernel.money import MILLION
-from market.kernel.orders import Choice, Scope
+from market.kernel.orders import ANY_SCOPE, Choice, Scope
 from market.models import OrderChoice, OrderScope
 
 OPEN_STATES = ("open", "partially_filled")
@@ -25,6 +25,7 @@ class OrderView:
     """One order and how it stands.
 
     What it asks is what it asks now, after its amendments; `placed` is what it asked first.
+    `choices` and `scope` are those of a flexible bid; its limit is the highest of its choices'.
     `status`: open, partially_filled, filled, cancelled, expired, refused. Prices are micro-yuan per million ST.
     """
 
@@ -55,6 +56,13 @@ class OrderView:
     amended_at: datetime | None
     worth_exact: int
     placed: Asked
+    choices: tuple[Choice, ...] = ()
+    scope: Scope = ANY_SCOPE
+
+    @property
+    def is_flexible(self) -> bool:
+        """Whether it accepts several products or only some cells, or has a minimum."""
+        return bool(self.choices) or self.scope != ANY_SCOPE
 
     @property
     def asked(self) -> Asked:
@@ -173,18 +181,6 @@ def by_client_id(organisation_id: UUID, client_order_ids: Collection[str]) -> di
     return {view.client_order_id: view for view in found if view.client_order_id is not None}
 
 
-def wishes_of(order_id: UUID) -> tuple[tuple[Choice, ...], Scope]:
-    """What a flexible bid accepts beside its own product and cells; empty for others."""
-    rows = OrderChoice.objects.filter(order_id=order_id).values_list(
-        "product__line__slug", "product__window_start", "limit_micros"
-    )
-    scope = OrderScope.objects.filter(order_id=order_id).first()
-    if scope is None:
-        return (), Scope()
-    accepts = Scope(frozenset(scope.vendors), frozenset(scope.regions), frozenset(scope.tiers), scope.minimum_st)
-    return tuple(sorted(Choice(*row) for row in rows)), accepts
-
-
 def open_count(actor: Actor) -> int:
     """How many orders of the actor's organisation are open."""
     with connection.cursor() as cursor:
@@ -231,5 +227,31 @@ def _read(tail: str, values: list[Any]) -> list[OrderView]:
     with connection.cursor() as cursor:
         cursor.execute(f"{_SELECT} {tail}", values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
-    # The exact sums come as numeric.
-    return [OrderView(*(*row[:14], int(row[14]), *row[15:25], int(row[25]), Asked(*row[26:]))) for row in rows]
+    wishes = _wishes([row[0] for row in rows])
+    views = []
+    for row in rows:
+        choices, scope = wishes.get(row[0], ((), ANY_SCOPE))
+        # The exact sums come as numeric.
+        exact = (*row[:14], int(row[14]), *row[15:25], int(row[25]))
+        views.append(OrderView(*exact, placed=Asked(*row[26:]), choices=choices, scope=scope))
+    return views
+
+
+def _wishes(order_ids: list[UUID]) -> dict[UUID, tuple[tuple[Choice, ...], Scope]]:
+    """Choices and scope of those of the orders that are flexible."""
+    scopes = list(OrderScope.objects.filter(order_id__in=order_ids)) if order_ids else []
+    if not scopes:
+        return {}
+    choices: dict[UUID, list[Choice]] = {scope.order_id: [] for scope in scopes}
+    named = OrderChoice.objects.filter(order_id__in=list(choices)).values_list(
+        "order_id", "product__line__slug", "product__window_start", "limit_micros"
+    )
+    for order_id, line, window_start, limit in named:
+        choices[order_id].append(Choice(line, window_start, limit))
+    return {
+        one.order_id: (
+            tuple(sorted(choices[one.order_id])),
+            Scope(frozenset(one.vendors), frozenset(one.regions), frozenset(one.tiers), one.minimum_st),
+        )
+        for one in scopes
+    }

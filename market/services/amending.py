@@ -18,7 +18,7 @@ from market.kernel import amending as kernel
 from market.kernel import orders as rules
 from market.kernel.amending import Asked, Change
 from market.kernel.errors import NotAmendable, OrderEnded, SelfTrade
-from market.kernel.orders import OrderDraft, Scope
+from market.kernel.orders import OrderDraft
 from market.models import Amendment
 from market.selectors import OrderView
 from market.services import halts
@@ -45,7 +45,7 @@ def amend(order_id: UUID, change: Change, *, actor: Actor, now: datetime) -> Ord
             raise OrderEnded(f"This order is not open any more: it is {status}.", status=status)
         if view.side == "sell":
             raise NotAmendable("This order belongs to an offer; change the offer.")
-        if selectors.wishes_of(order_id) != ((), Scope()):
+        if view.is_flexible:
             raise NotAmendable("A flexible bid is cancelled and placed again.")
         market = selectors.the_market(view.currency)
         check_open(market)

@@ -90,7 +90,7 @@ def _earlier(drafts: Sequence[OrderDraft]) -> dict[tuple[UUID, str | None], Orde
     found: dict[tuple[UUID, str | None], OrderView] = {}
     for owner, by_id in named.items():
         for client_id, view in selectors.by_client_id(owner, list(by_id)).items():
-            if _content(by_id[client_id]) != (*_content_of(view), selectors.wishes_of(view.id)):
+            if _content(by_id[client_id]) != _content_of(view):
                 raise DuplicateClientOrderId("This client order id was used before for another order.")
             found[(owner, client_id)] = view
     return found
@@ -106,7 +106,7 @@ def _content(draft: OrderDraft) -> tuple[object, ...]:
 def _content_of(view: OrderView) -> tuple[object, ...]:
     return (
         view.side, view.line, view.grade, view.window_start, view.placed.quantity_st, view.placed.limit_micros,
-        view.time_in_force, view.placed.expires_at, view.supply_id,
+        view.time_in_force, view.placed.expires_at, view.supply_id, (view.choices, view.scope),
     )  # fmt: skip
 
 

@@ -23,14 +23,15 @@ from market.selectors import ProductView, Quote
 class Preview:
     """All money in micro-yuan, prices per million ST.
 
-    `expected_fill_st` and `expected_price_micros` are what a round would give now, against the open book;
+    `expected_fill_st` and `expected_price_micros` are what a round would give now, against the open book (None for a
+    flexible bid: that depends on all the books it joins);
     `fee_micros` is what the order's owner pays on top (buyers: nothing, the price is all) or gives up (sellers);
     `distance_bps` is how far the limit lies above (+) or below (−) the reference.
     """
 
     product_id: UUID | None
     quantity_st: int
-    expected_fill_st: int
+    expected_fill_st: int | None
     expected_price_micros: int | None
     worst_cost_micros: int
     hold_micros: int
@@ -60,7 +61,12 @@ def preview(draft: OrderDraft, *, now: datetime) -> Preview:
     rules.check_draft(draft, terms, now=now)
     product = selectors.product_at(draft.line, draft.grade, draft.window_start)
     quote = selectors.quote(product, now=now) if product else None
-    fill, price = _expected(draft, product, quote, now) if product and quote else (0, None)
+    fill: int | None = 0
+    price: int | None = None
+    if draft.is_flexible:
+        fill = None
+    elif product and quote:
+        fill, price = _expected(draft, product, quote, now)
     worst = cost_micros(draft.limit_micros, draft.quantity_st)
     buys = draft.side == "buy"
     reference = quote.reference_micros if quote else None

@@ -335,3 +335,75 @@ def test_any_mixture_clears_whole_and_certified(world: Any, data: st.DataObject)
 
 def market_and_ledger() -> list[Any]:
     return [*selectors.verify(), *ledger.verify()]
+
+
+class TestApi:
+    def body(self, **more: Any) -> dict[str, Any]:
+        return {"side": "buy", "line": "llama-3-8b", "grade": "interactive", "quantity_st": "4000",
+                "price_per_million": "1.90", "window_start": "2026-11-24T16:00:00Z", **more}  # fmt: skip
+
+    def place(self, client: Any, **more: Any) -> Any:
+        from uuid import uuid4
+
+        return client.post(
+            "/api/v1/orders",
+            self.body(**more),
+            content_type="application/json",
+            headers={"idempotency-key": uuid4().hex},
+        )
+
+    @pytest.fixture
+    def api(self, live_world: Any) -> Any:
+        from accounts import services as accounts
+
+        world = live_world
+        self.world, self.buyer, self.seller = (
+            world,
+            world.organisation("buyer", yuan=100),
+            world.organisation("provider"),
+        )
+        offer_in(world, self.seller, 0, 5_000, 1_800_000)
+        secret = accounts.keys.create(
+            actor=self.buyer, name="t", scopes=["orders:write", "orders:read", "market:read"], now=world.now
+        ).secret
+        return Client(headers={"authorization": f"Bearer {secret}"})
+
+    def hour(self, number: int) -> str:
+        return (self.world.window + number * HOUR).isoformat()
+
+    def test_places_shows_and_lists_all_of_it(self, api: Any) -> None:
+        answer = self.place(
+            api, window_start=self.hour(0), vendors=["nvidia"], tier="listed", min_quantity_st="2000",
+            choices=[{"window_start": self.hour(1)}, {"line": "llama-2-7b", "price_per_million": "1.95"}],
+        )  # fmt: skip
+        assert answer.status_code == 201, answer.content
+        body = answer.json()
+        assert (body["line"], body["price_per_million"]) == ("llama-2-7b", "1.95")
+        assert len(body["choices"]) == 3
+        assert (body["vendors"], body["tiers"], body["min_quantity_st"]) == (["nvidia"], ["listed", "verified"], "2000")
+        assert api.get(f"/api/v1/orders/{body['id']}").json() == body
+        assert api.get("/api/v1/orders").json()["data"] == [body]
+
+    def test_all_or_none_is_the_whole_quantity(self, api: Any) -> None:
+        assert self.place(api, window_start=self.hour(0), all_or_none=True).json()["min_quantity_st"] == "4000"
+
+    @pytest.mark.parametrize(("more", "status", "code"), [
+        ({"all_or_none": True, "min_quantity_st": "1000"}, 400, "invalid"),
+        ({"min_quantity_st": "5000"}, 422, "bad_minimum"),
+        ({"vendors": ["nvidja"]}, 422, "bad_scope"),
+        ({"tier": "golden"}, 400, "invalid"),
+        ({"choices": [{}]}, 422, "bad_scope"),
+        ({"choices": [{"line": "x"}]}, 422, "unknown_line"),
+        ({"choices": [{"hour": 1}]}, 400, "unknown_field"),
+        ({"choices": [{"price_per_million": "NaN"}]}, 400, "invalid"),
+        ({"max_latency": 5}, 400, "not_supported"),
+    ])  # fmt: skip
+    def test_says_what_is_wrong(self, api: Any, more: dict[str, Any], status: int, code: str) -> None:
+        answer = self.place(api, window_start=self.hour(0), **more)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), answer.content
+        assert selectors.open_count(self.buyer) == 0
+
+    def test_a_preview_does_not_guess_a_flexible_fill(self, api: Any) -> None:
+        body = self.body(window_start=self.hour(0), choices=[{"window_start": self.hour(1)}])
+        answer = api.post("/api/v1/orders/preview", body, content_type="application/json").json()
+        assert (answer["expected_fill_st"], answer["held"]) == (None, "0.0076")
