@@ -233,7 +233,7 @@ def _read(tail: str, values: list[Any]) -> list[OrderView]:
         choices, scope = wishes.get(row[0], ((), ANY_SCOPE))
         # The exact sums come as numeric.
         exact = (*row[:14], int(row[14]), *row[15:25], int(row[25]))
-        views.append(OrderView(*exact, placed=Asked(*row[26:]), choices=choices, scope=scope))
+        views.append(OrderView(*exact, Asked(*row[26:]), choices, scope))
     return views
 
 
