@@ -232,7 +232,7 @@ def _read(tail: str, values: list[Any]) -> list[OrderView]:
     for row in rows:
         choices, scope = wishes.get(row[0], ((), ANY_SCOPE))
         # The exact sums come as numeric.
-        exact = (*row[:14], int(row[14]), *row[15:25], int(row[25]))
+        exact: list[Any] = [*row[:14], int(row[14]), *row[15:25], int(row[25])]
         views.append(OrderView(*exact, Asked(*row[26:]), choices, scope))
     return views
 
