@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -228,13 +228,12 @@ def _read(tail: str, values: list[Any]) -> list[OrderView]:
         cursor.execute(f"{_SELECT} {tail}", values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     wishes = _wishes([row[0] for row in rows])
-    views = []
-    for row in rows:
-        choices, scope = wishes.get(row[0], ((), ANY_SCOPE))
-        # The exact sums come as numeric.
-        exact: list[Any] = [*row[:14], int(row[14]), *row[15:25], int(row[25])]
-        views.append(OrderView(*exact, Asked(*row[26:]), choices, scope))
-    return views
+    # The exact sums come as numeric.
+    views = [OrderView(*(*row[:14], int(row[14]), *row[15:25], int(row[25]), Asked(*row[26:]))) for row in rows]
+    return [
+        replace(view, choices=wishes[view.id][0], scope=wishes[view.id][1]) if view.id in wishes else view
+        for view in views
+    ]
 
 
 def _wishes(order_ids: list[UUID]) -> dict[UUID, tuple[tuple[Choice, ...], Scope]]:
