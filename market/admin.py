@@ -13,7 +13,7 @@ from unfold.admin import ModelAdmin
 
 from accounts.selectors import clock
 from market import services
-from market.models import Halt, ListPrice, Market, ModelLine, Order, Round
+from market.models import Halt, ListPrice, Market, ModelLine, Order, ProductFault, Round
 
 
 class _Read(ModelAdmin):
@@ -98,6 +98,20 @@ class HaltAdmin(_Read):
             return obj.line.display_name
         assert obj.organisation, "a halt is of one or the other"
         return obj.organisation.name
+
+
+@admin.register(ProductFault)
+class ProductFaultAdmin(_Read):
+    """Products that could not be cleared; a parked one waits here until somebody lets it try again."""
+
+    list_display = ["product", "failures", "reason", "round_number", "parked_at"]
+    fields = list_display
+    actions = ["retry"]
+
+    @admin.action(description="Try again: it takes part in the next round", permissions=["view"])
+    def retry(self, request: HttpRequest, chosen: QuerySet[ProductFault]) -> None:
+        """Forget the failures of these products."""
+        self._each(request, chosen, lambda row, actor, now: services.faults.retry(row.product_id, actor=actor, now=now))
 
 
 @admin.register(ModelLine)

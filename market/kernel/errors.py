@@ -140,6 +140,14 @@ class OrganisationHalted(MarketError):
     retryable = True
 
 
+class ProductParked(MarketError):
+    """This product could not be cleared in three rounds and takes no orders until a person has looked at it."""
+
+    code = "product_parked"
+    status = 409
+    retryable = True
+
+
 class NoMarket(MarketError):
     """No market trades in this currency."""
 

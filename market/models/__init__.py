@@ -3,7 +3,7 @@
 from market.models.catalogue import Cell, GradeTerms, ListPrice, Market, ModelLine, Product
 from market.models.choices import OrderChoice, OrderScope
 from market.models.delivery import Allocation, AllocationUse, Reservation, ReservationPart
-from market.models.halts import Halt
+from market.models.halts import Halt, ProductFault
 from market.models.orders import Amendment, Book, CancelAfter, Order, OrderEnd, Supply
 from market.models.rounds import CellPrice, Certificate, FeedFrame, Fill, Round, RoundPrice
 
@@ -28,6 +28,7 @@ __all__ = [
     "OrderEnd",
     "OrderScope",
     "Product",
+    "ProductFault",
     "Reservation",
     "ReservationPart",
     "Round",

@@ -36,3 +36,16 @@ class Halt(models.Model):
                 violation_error_message="A halt ends after it starts.",
             ),
         ]
+
+
+class ProductFault(models.Model):
+    """A product that could not be cleared, alone or with those that bids join to it; the rest of the market goes on.
+
+    After three rounds in a row it is parked: it sits rounds out until a person has looked at it.
+    """
+
+    product = models.OneToOneField("market.Product", models.PROTECT, primary_key=True, related_name="fault")
+    failures = models.PositiveSmallIntegerField()
+    reason = models.CharField(max_length=500)
+    round_number = models.BigIntegerField()
+    parked_at = models.DateTimeField(null=True)

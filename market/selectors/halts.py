@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from market.models import Halt, Product
+from market.models import Halt, Product, ProductFault
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,12 @@ def halts(*, now: datetime) -> list[HaltView]:
 
 
 def stopped(*, now: datetime) -> Stopped:
-    """What the halts that last now keep out of a round."""
+    """What halts that last now, and products that could not be cleared, keep out of a round."""
     active = halts(now=now)
     lines = [one.line for one in active if one.line is not None]
     products = Product.objects.filter(line__slug__in=lines, window_end__gt=now).values_list("id", flat=True)
+    parked = ProductFault.objects.filter(parked_at__isnull=False).values_list("product_id", flat=True)
     return Stopped(
         organisation_ids=[one.organisation_id for one in active if one.organisation_id is not None],
-        product_ids=list(products) if lines else [],
+        product_ids=[*(products if lines else ()), *parked],
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import numpy as np
+import structlog
 
 from market.kernel.coupling import components
 from market.kernel.freezing import BID, OFFER, Ints, Mask, Standing, left_out_deployments, self_trades
@@ -20,6 +23,8 @@ from market.kernel.seeds import leaves, root_of, ties_of
 from market.matching_engine import Book, Result, clear
 from market.selectors import FrozenBook, ProductView, Quote
 from market.services.coupling import Coupled, clear_together, fills_by_cell
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,14 @@ class Plain:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """Products that could not be cleared, and why. Their orders stand as they did."""
+
+    codes: frozenset[int]
+    reason: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """All of one round. Columns follow the book's rows; `price` is what an offer sold at, 0 where it sold nothing."""
 
@@ -82,6 +95,7 @@ class Outcome:
     pairs: Pairs
     cleared: tuple[Cleared, ...]
     printed: tuple[Plain | Coupled, ...]
+    faults: tuple[Fault, ...]
     engine_micros: int
 
     def cost(self, rows: Ints, price: Ints, quantity: Ints) -> Ints:
@@ -116,7 +130,21 @@ class _Sheet:
     cleared: list[Cleared]
     pairs: list[Pairs]
     printed: list[Plain | Coupled]
+    faults: list[Fault]
     engine_nanos: int = 0
+
+    def attempt(self, codes: Collection[int], rows: Ints, step: Callable[[], None]) -> None:
+        """Do a step for some products; where it fails, nothing of it stays, and the others go on."""
+        lists: tuple[list[Any], ...] = (self.cleared, self.pairs, self.printed)
+        lengths = [len(one) for one in lists]
+        try:
+            step()
+        except Exception as error:  # whatever it is: it concerns these products only
+            log.exception("market.component.failed", products=[str(self.book.products[code].id) for code in codes])
+            for one, length in zip(lists, lengths, strict=True):
+                del one[length:]
+            self.fill[rows] = self.price[rows] = 0
+            self.faults.append(Fault(frozenset(codes), f"{type(error).__name__}: {error}"))
 
     def plain(self, code: int, rows: Ints) -> None:
         """Clear one product alone: all bids take all its cells, so it is one pooled book."""
@@ -178,17 +206,19 @@ def clear_book(
     root = root_of(leaf)
     tie = ties_of(seed, root, leaf)
     none = np.zeros(len(book), dtype=np.int64)
-    sheet = _Sheet(book, quotes, seed, tie, none, none.copy(), [], [], [])
+    sheet = _Sheet(book, quotes, seed, tie, none, none.copy(), [], [], [], [])
     joined = _components(book, taking_part)
     alone = taking_part & ~np.isin(book.product, [code for codes in joined for code in codes])
     for row in book.wishes:
         alone[row] = False  # it waits where none of its products has an offer
     for code, rows in _by_product(book, alone):
-        sheet.plain(code, rows)
+        sheet.attempt([code], rows, partial(sheet.plain, code, rows))
     for codes in joined:
         wanted = [row for row, wish in book.wishes.items() if codes & wish.limits.keys()]
         rows = np.flatnonzero(taking_part & np.isin(book.product, list(codes)))
-        sheet.together(codes, np.union1d(rows, [row for row in wanted if taking_part[row]]).astype(np.int64))
+        rows = np.union1d(rows, [row for row in wanted if taking_part[row]]).astype(np.int64)
+        sheet.attempt(codes, rows, partial(sheet.together, codes, rows))
+    failed = np.isin(book.product, [code for fault in sheet.faults for code in fault.codes])
     return Outcome(
         book=book,
         taking_part=taking_part,
@@ -196,11 +226,12 @@ def clear_book(
         leaf=leaf,
         tie=tie,
         fill=sheet.fill,
-        ended=book.next_round_only & (sheet.fill < book.left),
+        ended=book.next_round_only & (sheet.fill < book.left) & ~failed,  # what failed has not had its round
         price=sheet.price,
         pairs=_joined(sheet.pairs),
         cleared=tuple(sheet.cleared),
         printed=tuple(sheet.printed),
+        faults=tuple(sheet.faults),
         engine_micros=sheet.engine_nanos // 1000,
     )
 

@@ -30,7 +30,7 @@ from market.kernel.money import cost_micros
 from market.kernel.orders import OrderDraft
 from market.models import Book, Market, Order, Supply
 from market.selectors import MarketState, OrderView, ProductView, Quote
-from market.services import flexible, halts
+from market.services import faults, flexible, halts
 from market.services.flexible import Accepted
 from market.services.preview import Preview, preview
 from market.services.products import product_for
@@ -131,6 +131,7 @@ class _Intake:
             flexible.accepted(draft, self.market.id, own=product, now=self.now)
             for draft, product in zip(drafts, products, strict=True)
         ]
+        faults.check({product.id for chosen in accepted for product, _ in chosen})
         self._check_rules(drafts, accepted)
         self._check_self_trade(drafts, accepted)
         supplies = self._check_supply(drafts, products)

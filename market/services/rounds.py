@@ -19,7 +19,7 @@ from ledger import services as ledger
 from market import locks, selectors
 from market.kernel import closing, windows
 from market.models import CellPrice, FeedFrame, Market, Round, RoundPrice
-from market.services import certificates, failpoints, switches, writing
+from market.services import certificates, failpoints, faults, switches, writing
 from market.services.clearing import Cleared, Outcome, clear_book
 from market.services.frames import frame_text
 from market.services.markets import SEED_BYTES
@@ -113,6 +113,7 @@ def _clear(market: Market, now: datetime) -> RoundSummary:
     writing.add_sold(outcome, [max(1, windows.seconds_left(one.window_start, now)) for one in book.products])
     _write_prices(outcome, round_)
     certificates.write(outcome, round_)
+    faults.record(outcome, round_, now=now)
     _finish(round_, outcome, seed=seed, fills=fills, now=now)
     _open_next(market, now)
     _publish(market, round_, outcome, now)
