@@ -16,15 +16,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
 from config.wsgi import application as wsgi_application  # isort: skip  (sets Django up)
 
 from a2wsgi import WSGIMiddleware
-from channels.auth import AuthMiddlewareStack
-from channels.routing import URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 from servestatic import ServeStaticASGI
 
 from config.native import guarded
 from dispatch.asgi import application as gateway
-from market.consumers import websocket_urlpatterns
+from market.asgi import application as market
 from metering_ingest.asgi import application as metering
 
 Scope = dict[str, Any]
@@ -39,13 +36,12 @@ _http = ServeStaticASGI(
 )
 _gateway = guarded(gateway)
 _metering = guarded(metering)
-_websocket = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Send each connection to the part that answers it."""
     if scope["type"] == "websocket":
-        await _websocket(scope, receive, send)
+        await market(scope, receive, send)
     elif scope["type"] == "lifespan":
         await _lifespan(receive, send)
     elif scope["path"].startswith("/v1/"):

@@ -2,12 +2,13 @@
 // Live market feed. The server sends JSON frames, each with `seq`:
 //   {"type": "snapshot", "seq": 41, …}               first frame of every connection
 //   {"type": "round",    "seq": 42, "prev_seq": 41, …}  any update; `halted: true|false` may come with each frame
-//   {"type": "heartbeat", "seq": 42}                  at least every 5 s
-// A gap, a silence or a close leads to a new connection, whose snapshot is the truth again.
+//   {"type": "heartbeat", "seq": 42}                  every 15 s
+//   {"type": "error", "code": "…"}                    what we said was refused
+// A gap is filled by a snapshot that we ask for; a silence, an error or a close leads to a new connection.
 // Tells the page by events on document: feed:round (detail = frame) and feed:state (detail = {state, live, age}).
 (() => {
-  const DELAYED_AFTER = 10; // seconds without any frame
-  const GIVE_UP_AFTER = 30;
+  const DELAYED_AFTER = 20; // seconds without any frame: one heartbeat missed
+  const GIVE_UP_AFTER = 45;
   const SUMMARY_EVERY = 10_000;
   const LONGEST_WAIT = 30_000;
 
@@ -67,13 +68,20 @@
       this.show();
     }
 
+    // The snapshot is the truth again; what comes before it is passed over, and silence without it ends in a new connection.
+    resync() {
+      this.seq = null;
+      this.socket.send(JSON.stringify({ type: "resync" }));
+    }
+
     receive(frame) {
+      if (frame.type === "error") return this.reconnect();
       if (frame.type === "snapshot") this.attempt = 0;
       else if (this.seq === null) return; // nothing to build on before the snapshot
       else if ("prev_seq" in frame) {
         if (frame.seq <= this.seq) return; // already in the snapshot
-        if (frame.prev_seq !== this.seq) return this.reconnect();
-      } else if (frame.type === "heartbeat" && frame.seq !== undefined && frame.seq > this.seq) return this.reconnect();
+        if (frame.prev_seq !== this.seq) return this.resync();
+      } else if (frame.type === "heartbeat" && frame.seq !== undefined && frame.seq > this.seq) return this.resync();
       if (frame.seq !== undefined) this.seq = frame.seq;
       if (typeof frame.halted === "boolean") this.halted = frame.halted;
       this.connected = true;

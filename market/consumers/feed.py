@@ -1,4 +1,4 @@
-"""The live market over WebSocket: a snapshot, then every frame in sequence, a heartbeat between them.
+"""The public feed: a snapshot, then every frame in sequence, a heartbeat between them.
 
 One pump per web process reads the frames from the database once, cuts them up by product, and puts them into the
 bounded queue of every socket. A socket that falls behind gets a new snapshot instead of what it missed; one that takes
@@ -8,26 +8,21 @@ nothing for half a minute is closed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from typing import Any
 from urllib.parse import parse_qs
 
 import structlog
-from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncWebsocketConsumer
-from django.db import DatabaseError
-from django.urls import path
+from django.db import Error
 
 from market import selectors
+from market.consumers import sockets
+from market.consumers.sockets import Receive, Scope, Send, Socket, in_pool
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.5
-HEARTBEAT_SECONDS = 5.0
-SEND_SECONDS = 30.0
 QUEUE_LENGTH = 8
-TOO_SLOW = 4408
 
 
 class Message:
@@ -51,21 +46,22 @@ class Pump:
     """Reads new frames while anybody listens."""
 
     def __init__(self) -> None:
-        self.sockets: set[MarketConsumer] = set()
+        self.sockets: set[MarketSocket] = set()
         self._task: asyncio.Task[None] | None = None
-        self._snapshot: dict[str, Any] | None = None
+        self._current: dict[str, Any] = {}
+        self._snapshot: Message | None = None
         self._starting = asyncio.Lock()
 
-    async def join(self, socket: MarketConsumer) -> None:
+    async def join(self, socket: MarketSocket) -> None:
         """Add a socket and give it a snapshot."""
         async with self._starting:
             if self._task is None or self._task.done():
-                self._snapshot = await _read_snapshot()
+                self._stand(await in_pool(_read_snapshot))
                 self._task = asyncio.create_task(self._run())
         self.sockets.add(socket)
         socket.offer(self.snapshot())
 
-    def leave(self, socket: MarketConsumer) -> None:
+    def leave(self, socket: MarketSocket) -> None:
         """Forget a socket; the last one takes the pump with it."""
         self.sockets.discard(socket)
         if not self.sockets and self._task is not None:
@@ -73,32 +69,44 @@ class Pump:
             self._task = None
 
     def snapshot(self) -> Message:
-        """All that is current."""
-        assert self._snapshot is not None
-        return Message({**self._snapshot, "type": "snapshot"})
+        """All that is current, encoded once however many ask."""
+        if self._snapshot is None:
+            self._snapshot = Message({**self._current, "type": "snapshot"})
+        return self._snapshot
+
+    def _stand(self, frame: dict[str, Any]) -> None:
+        self._current, self._snapshot = frame, None
 
     async def _run(self) -> None:
-        assert self._snapshot is not None
-        beat = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        beat = loop.time()
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                frames, halted = await _read_after(self._snapshot["seq"])
-            except DatabaseError:
+                frames, halted = await in_pool(_read_after, self._current["seq"])
+            except Error:
+                # No heartbeat either: listeners are to see that nothing new can come.
                 log.warning("market.feed.database_away")
                 continue
-            gap = bool(frames) and frames[0]["prev_seq"] != self._snapshot["seq"]
-            for frame in frames:
-                self._snapshot = frame
-                self._send(self.snapshot() if gap else Message(frame))
-            if halted != self._snapshot["halted"]:
-                self._snapshot = {**self._snapshot, "halted": halted, "state": "halted" if halted else "live"}
-                self._send(self.snapshot())
-            if frames:
-                beat = asyncio.get_running_loop().time()
-            elif asyncio.get_running_loop().time() - beat >= HEARTBEAT_SECONDS:
-                beat = asyncio.get_running_loop().time()
-                self._send(Message({"type": "heartbeat", "seq": self._snapshot["seq"], "halted": halted}))
+            except Exception:
+                log.exception("market.feed.failed")
+                continue
+            self._follow(frames, halted)
+            if loop.time() - beat >= sockets.HEARTBEAT_SECONDS:
+                beat = loop.time()
+                self._send(Message({"type": "heartbeat", "seq": self._current["seq"], "halted": halted}))
+
+    def _follow(self, frames: list[dict[str, Any]], halted: bool) -> None:
+        gap = bool(frames) and frames[0]["prev_seq"] != self._current["seq"]
+        for frame in frames:
+            self._stand(frame)
+            if not gap:
+                self._send(Message(frame))
+        turned = halted != self._current["halted"]
+        if turned:
+            self._stand({**self._current, "halted": halted, "state": "halted" if halted else "live"})
+        if gap or turned:
+            self._send(self.snapshot())
 
     def _send(self, message: Message) -> None:
         for socket in self.sockets:
@@ -116,7 +124,6 @@ def _pump() -> Pump:
     return _pumps.setdefault(loop, Pump())
 
 
-@database_sync_to_async
 def _read_snapshot() -> dict[str, Any]:
     market = selectors.market_state()
     frame = selectors.snapshot(market.id) if market else None
@@ -126,7 +133,6 @@ def _read_snapshot() -> dict[str, Any]:
     return {**json.loads(frame.payload), "halted": selectors.is_halted(market.id)}
 
 
-@database_sync_to_async
 def _read_after(sequence: int) -> tuple[list[dict[str, Any]], bool]:
     market = selectors.market_state()
     if market is None:
@@ -135,20 +141,23 @@ def _read_after(sequence: int) -> tuple[list[dict[str, Any]], bool]:
     return frames, market.state != "open"
 
 
-class MarketConsumer(AsyncWebsocketConsumer):
+class MarketSocket(Socket):
     """One listener; `?product=prd_…` narrows the frames to one product. Public data only, so anybody may listen."""
 
-    async def connect(self) -> None:
-        """Accept, and start with a snapshot."""
-        query = parse_qs(self.scope["query_string"].decode("ascii", "ignore"))
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(scope, receive, send)
+        query = parse_qs(scope["query_string"].decode("ascii", "ignore"))
         self.product = query.get("product", [""])[0][:40] or None
-        self.queue: asyncio.Queue[Message] = asyncio.Queue(QUEUE_LENGTH)
-        self.writer: asyncio.Task[None] | None = None
-        await self.accept()
-        await _pump().join(self)
-        self.writer = asyncio.create_task(self._write())
+        self.queue: asyncio.Queue[Message | str] = asyncio.Queue(QUEUE_LENGTH)
 
-    def offer(self, message: Message) -> None:
+    async def opened(self) -> None:
+        """Start with a snapshot."""
+        try:
+            await _pump().join(self)
+        except Error:
+            self.close(sockets.TRY_LATER, "database_away")
+
+    def offer(self, message: Message | str) -> None:
         """Queue a message; a full queue is emptied for a snapshot, which says all that was in it."""
         if self.queue.full():
             while not self.queue.empty():
@@ -156,25 +165,28 @@ class MarketConsumer(AsyncWebsocketConsumer):
             message = _pump().snapshot()
         self.queue.put_nowait(message)
 
-    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Whatever a listener says, the answer is where the market stands."""
-        self.offer(_pump().snapshot())
+    def offer_text(self, text: str) -> None:
+        """An error."""
+        self.offer(text)
 
-    async def disconnect(self, code: int) -> None:
-        """Stop writing."""
+    async def heard(self, message: dict[str, Any]) -> bool:
+        """`resync` is answered by where the market stands."""
+        if message.get("type") != "resync":
+            return False
+        if self in _pump().sockets and self.may_resync():
+            self.offer(_pump().snapshot())
+        return True
+
+    async def next_text(self) -> str:
+        """What waits longest."""
+        message = await self.queue.get()
+        return message if isinstance(message, str) else message.text(self.product)
+
+    def left(self) -> None:
+        """Take nothing more."""
         _pump().leave(self)
-        if self.writer is not None:
-            self.writer.cancel()
-
-    async def _write(self) -> None:
-        while True:
-            message = await self.queue.get()
-            try:
-                await asyncio.wait_for(self.send(text_data=message.text(self.product)), SEND_SECONDS)
-            except TimeoutError:
-                with contextlib.suppress(Exception):
-                    await self.close(code=TOO_SLOW)
-                return
 
 
-websocket_urlpatterns = [path("ws/v1/market", MarketConsumer.as_asgi())]
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """`/ws/v1/market`."""
+    await MarketSocket(scope, receive, send).serve()
