@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from market.web import certificates, views
+from market.web import amending, certificates, views
 
 app_name = "market"
 urlpatterns = [
@@ -15,6 +15,7 @@ urlpatterns = [
     path("orders/", views.Orders.as_view(), name="orders"),
     path("orders/cancel/", views.CancelAll.as_view(), name="cancel_all"),
     path("orders/<str:public_id>/", views.OrderPage.as_view(), name="order"),
+    path("orders/<str:public_id>/amend/", amending.AmendOrder.as_view(), name="amend"),
     path("orders/<str:public_id>/cancel/", views.CancelOrder.as_view(), name="cancel"),
     path("rounds/", views.Rounds.as_view(), name="rounds"),
     path("rounds/certificate.py", certificates.CheckerFile.as_view(), name="checker"),

@@ -9,6 +9,7 @@ from market.selectors.allocations import (
     of_order,
     product_fills,
 )
+from market.selectors.amendments import AmendmentView, amendments
 from market.selectors.book import Depth, DepthLevel, Top, book_curve, depth, tops
 from market.selectors.catalogue import (
     LineView,
@@ -52,6 +53,7 @@ from market.selectors.rounds import RoundPriceView, RoundView, price_history, re
 
 __all__ = [
     "AllocationView",
+    "AmendmentView",
     "Breach",
     "Depth",
     "DepthLevel",
@@ -71,6 +73,7 @@ __all__ = [
     "allocation",
     "allocations",
     "allocations_many",
+    "amendments",
     "bars",
     "best_opposites",
     "book_curve",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +13,11 @@ from django.utils.translation import gettext as _
 from accounts.kernel import formats, ids
 from accounts.kernel.actor import Actor
 from market import selectors
+from market.kernel.amending import keeps_cohort
 from market.kernel.levels import Level
 from market.kernel.text import price_text
-from market.selectors import DepthLevel, LineView, MarketState, OrderView, ProductView, RoundPriceView
-from market.web import labels
+from market.selectors import AllocationView, DepthLevel, LineView, MarketState, OrderView, ProductView, RoundPriceView
+from market.web import labels, wishes
 
 HISTORY = 60
 
@@ -206,24 +208,25 @@ def order_row(view: OrderView) -> dict[str, Any]:
 
 
 def order_page(view: OrderView, actor: Actor) -> dict[str, Any]:
-    """One order: how it stands, what it bought or sold, and its life so far."""
+    """One order: how it stands, what it accepts, what it bought or sold, and its life so far."""
     allocations = [{"view": one, "public_id": ids.encode("alc", one.id)} for one in selectors.of_order(view.id, actor)]
-    return {"order": order_row(view), "allocations": allocations, "life": life_line(view, allocations)}
+    return {
+        "order": order_row(view),
+        "accepts": wishes.of_order(view) if view.is_flexible else None,
+        "allocations": allocations,
+        "life": life_line(view, allocations),
+    }
 
 
 def life_line(view: OrderView, allocations: list[dict[str, Any]]) -> list[tuple[str, str, datetime | None, str]]:
-    """Placed → held → matched; billing adds what comes after (`billing.web.life`)."""
+    """Placed → held → changed and matched; billing adds what comes after (`billing.web.life`)."""
     lang = get_language() or "en"
     events: list[tuple[str, str, datetime | None, str]] = [("done", _("Placed"), view.created_at, "")]
     if view.side == "buy":
-        worst = formats.amount_micros(view.limit_micros * view.quantity_st // 10**6, lang)
+        worst = formats.amount_micros(view.placed.limit_micros * view.placed.quantity_st // 10**6, lang)
         events.append(("done", _("Worst case held"), view.created_at, worst))
-    for one in allocations:
-        found = one["view"]
-        text = _("Round %(number)s: %(quantity)s ST at %(price)s") % {
-            "number": found.round_number, "quantity": _tokens(found.quantity_st), "price": _price(found.price_micros),
-        }  # fmt: skip
-        events.append(("done", _("Matched"), found.created_at, text))
+    happened = [*_changes(view), *(_match(one["view"]) for one in allocations)]
+    events += [("done", title, at, text) for at, title, text in sorted(happened, key=itemgetter(0))]
     if view.is_open:
         events.append(("now", _("Waits for the next round"), None, ""))
     elif view.status == "cancelled":
@@ -233,6 +236,39 @@ def life_line(view: OrderView, allocations: list[dict[str, Any]]) -> list[tuple[
     if view.is_open and not allocations:
         events.append(("todo", _("Delivered, metered and billed"), None, ""))
     return events
+
+
+def _match(found: AllocationView) -> tuple[datetime, str, str]:
+    text = _("Round %(number)s: %(quantity)s ST at %(price)s") % {
+        "number": found.round_number, "quantity": _tokens(found.quantity_st), "price": _price(found.price_micros),
+    }  # fmt: skip
+    return found.created_at, _("Matched"), text
+
+
+def _changes(view: OrderView) -> list[tuple[datetime, str, str]]:
+    """Every change of an order: what it asked before and since, and its place."""
+    lang = get_language() or "en"
+    told, before = [], view.placed
+    for one in selectors.amendments(view.id):
+        after, parts = one.asked, []
+        if after.limit_micros != before.limit_micros:
+            words = {"before": _price(before.limit_micros), "after": _price(after.limit_micros)}
+            parts.append(_("Limit: %(before)s → %(after)s.") % words)
+        if after.quantity_st != before.quantity_st:
+            words = {"before": _tokens(before.quantity_st), "after": _tokens(after.quantity_st)}
+            parts.append(_("Quantity: %(before)s → %(after)s ST.") % words)
+        if after.expires_at != before.expires_at:
+            words = {"before": _until(before.expires_at, lang), "after": _until(after.expires_at, lang)}
+            parts.append(_("Valid until: %(before)s → %(after)s.") % words)
+        kept = keeps_cohort(before, after)
+        parts.append(_("It kept its place.") if kept else _("It ranks as a new order."))
+        told.append((one.created_at, _("Changed"), " ".join(parts)))
+        before = after
+    return told
+
+
+def _until(at: datetime, lang: str) -> str:
+    return formats.instant(at, lang, seconds=True)
 
 
 def round_page(number: int, organisation_id: UUID | None) -> dict[str, Any]:

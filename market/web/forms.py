@@ -58,11 +58,11 @@ class TicketForm(forms.Form):
 
     def clean_price(self) -> int:
         """The limit in micro-yuan per million ST."""
-        return micros_of(self._decimal("price"))
+        return micros_of(decimal_text(self.cleaned_data["price"]))
 
     def clean_quantity(self) -> int:
         """The number as typed, in millionths of its unit."""
-        return micros_of(self._decimal("quantity"))
+        return micros_of(decimal_text(self.cleaned_data["quantity"]))
 
     def clean(self) -> dict[str, Any]:
         """Turn the quantity into ST: of a budget as many whole lots as it pays for at the limit."""
@@ -101,8 +101,13 @@ class TicketForm(forms.Form):
         self.add_error(refusal.field if refusal.field in self.fields else None, refusal.text)
         self.suggest = refusal.suggest
 
-    def _decimal(self, name: str) -> str:
-        text = self.cleaned_data[name].strip().replace(",", "")
-        if not _DECIMAL.fullmatch(text):
-            raise forms.ValidationError(_("Write a number such as 1.80."))
-        return str(text)
+
+def decimal_text(text: str) -> str:
+    """A number as typed, without separators.
+
+    :raises forms.ValidationError: it is none.
+    """
+    plain = text.strip().replace(",", "")
+    if not _DECIMAL.fullmatch(plain):
+        raise forms.ValidationError(_("Write a number such as 1.80."))
+    return plain

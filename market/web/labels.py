@@ -15,6 +15,7 @@ VALIDITY = {
     "ioc": _("Next round only"),
     "gtt": _("Until a time"),
 }
+TIERS = {"probation": _("Any"), "listed": _("Listed or verified"), "verified": _("Verified only")}
 STATUSES = ("open", "partially_filled", "filled", "cancelled", "expired")
 
 

@@ -34,10 +34,20 @@ def explain(error: DomainError) -> Refusal:
         return Refusal("price", _("Prices go in steps of %(price)s.") % _price(details.get("tick_micros")))
     if error.code == "off_lot":
         return Refusal("quantity", _("Quantities go in steps of %(lot)s ST.") % {"lot": details.get("lot_st", "")})
+    if error.code == "below_filled":
+        filled = {"filled": formats.tokens_exact(int(details["filled_st"]))}
+        return Refusal(
+            "quantity",
+            _("%(filled)s ST are filled already. Ask for more than that, or cancel the rest.") % filled,
+        )
     return Refusal(_FIELDS.get(error.code, ""), _sentence(error))
 
 
-_FIELDS = {"order_too_large": "quantity", "bad_expiry": "validity"}
+_FIELDS = {
+    "order_too_large": "quantity",
+    "bad_expiry": "validity",
+    "bad_minimum": "all_or_nothing",
+}
 
 
 def _price(micros: int | None) -> dict[str, str]:
@@ -55,6 +65,11 @@ def _sentence(error: DomainError) -> str:
         "unknown_line": _("There is no such model line."),
         "unknown_grade": _("This grade is not traded."),
         "market_halted": _("The market is halted. Nothing was placed; open orders may be cancelled."),
+        "line_halted": _("This model line is halted. Nothing was placed; open orders may be cancelled."),
+        "organisation_halted": _("Your organisation is halted. Nothing was placed; open orders may be cancelled."),
+        "not_amendable": _("This order cannot be changed. Cancel it, and place another one."),
+        "bad_minimum": _("The least quantity does not fit the quantity."),
+        "bad_scope": _("Nothing that can be bought fits these choices. Tick others, or none."),
         "order_too_large": _("This is more than the market takes in one order."),
         "bad_expiry": _("The order must stay valid for some time to come."),
         "duplicate_client_order_id": _("This client order id was used before for another order."),

@@ -24,7 +24,7 @@ from market.kernel import windows
 from market.kernel.errors import NoMarket, NotFound, UnknownLine
 from market.kernel.text import price_text
 from market.selectors import LineView
-from market.web import certificates, figures, labels
+from market.web import amending, certificates, figures, labels
 from market.web.forms import TicketForm
 from market.web.refusals import explain
 
@@ -272,8 +272,7 @@ class OrderPage(ActorPage):
             view = selectors.order(ids.decode("ord", public_id), self.actor)
         except (ids.BadId, NotFound):
             return not_found_page(request)
-        context = figures.order_page(view, self.actor)
-        return render(request, "market/order.html", {**context, "may_cancel": self.actor.can("orders:write")})
+        return amending.order_page(request, view, self.actor)
 
 
 class CancelOrder(ActorPage):
