@@ -78,11 +78,23 @@ class EngineKey(models.Model):
     secret = models.CharField(max_length=400)
 
 
+def _hours(begin: str, end: str) -> Q:
+    """Hours that are named and of some length. A check passes where it is neither true nor false, hence `isnull`."""
+    named = {f"{begin}__isnull": False, f"{end}__isnull": False}
+    return Q(~Q(**{begin: F(end)}), **named, **{f"{begin}__range": (0, 23), f"{end}__range": (1, 24)})
+
+
+_NO_WEEK = Q(weekdays__isnull=True, from_hour__isnull=True, to_hour__isnull=True)
+_NO_WORKDAY = Q(workday_from_hour__isnull=True, workday_to_hour__isnull=True)
+_NO_RESTDAY = Q(restday_from_hour__isnull=True, restday_to_hour__isnull=True)
+
+
 class OfferPlan(models.Model):
-    """What a provider wants sold: hours of the week, or one window, with a discount on the list price and a floor."""
+    """What a provider wants sold, hours of certain days or one window, with a discount on the list price and a floor."""
 
     class Kind(models.TextChoices):
         WEEKLY = "weekly"
+        CALENDAR = "calendar"
         ONCE = "once"
 
     class State(models.TextChoices):
@@ -95,11 +107,16 @@ class OfferPlan(models.Model):
     organisation = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
     deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="plans")
     grade = models.CharField(max_length=12)
-    kind = models.CharField(max_length=6, choices=Kind)
+    kind = models.CharField(max_length=8, choices=Kind)
     # Bit 0 is Monday. Hours are those of UTC+08:00; from 22 to 6 runs over midnight.
     weekdays = models.PositiveSmallIntegerField(null=True)
     from_hour = models.PositiveSmallIntegerField(null=True)
     to_hour = models.PositiveSmallIntegerField(null=True)
+    # Of a calendar plan: hours of working days and of days off; a pair may be empty, not both.
+    workday_from_hour = models.PositiveSmallIntegerField(null=True)
+    workday_to_hour = models.PositiveSmallIntegerField(null=True)
+    restday_from_hour = models.PositiveSmallIntegerField(null=True)
+    restday_to_hour = models.PositiveSmallIntegerField(null=True)
     window_start = models.DateTimeField(null=True)
     discount_bps = models.PositiveIntegerField()
     floor_micros = models.BigIntegerField()
@@ -113,14 +130,14 @@ class OfferPlan(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind="once", window_start__isnull=False, weekdays__isnull=True, from_hour__isnull=True,
-                            to_hour__isnull=True)
-                | Q(kind="weekly", window_start__isnull=True, weekdays__range=(1, 127), from_hour__range=(0, 23),
-                    to_hour__range=(1, 24)),
+                condition=Q(_NO_WEEK, _NO_WORKDAY, _NO_RESTDAY, kind="once", window_start__isnull=False)
+                | Q(_hours("from_hour", "to_hour"), _NO_WORKDAY, _NO_RESTDAY, kind="weekly", window_start__isnull=True,
+                    weekdays__isnull=False, weekdays__range=(1, 127))
+                | Q(_hours("workday_from_hour", "workday_to_hour") | _NO_WORKDAY,
+                    _hours("restday_from_hour", "restday_to_hour") | _NO_RESTDAY,
+                    Q(workday_from_hour__isnull=False) | Q(restday_from_hour__isnull=False),
+                    _NO_WEEK, kind="calendar", window_start__isnull=True),
                 name="providers_plan_names_windows",
-            ),
-            models.CheckConstraint(
-                condition=Q(kind="once") | ~Q(from_hour=F("to_hour")), name="providers_plan_has_hours"
             ),
             models.CheckConstraint(
                 condition=Q(discount_bps__lt=WHOLE_BPS, floor_micros__gt=0, share_bps__gt=0, share_bps__lte=WHOLE_BPS),

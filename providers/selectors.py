@@ -13,7 +13,7 @@ from django.db.models import QuerySet, Sum
 from accounts.kernel.actor import Actor
 from market import selectors as market
 from providers.kernel.errors import NotFound
-from providers.kernel.schedule import Once, Schedule, Weekly, unmask
+from providers.kernel.schedule import Calendar, Hours, Once, Schedule, Weekly, unmask
 from providers.models import Deployment, EngineKey, OfferPlan, Pool, PostedOffer
 
 # How far back the sold share of an offer looks.
@@ -192,8 +192,16 @@ def schedule_of(row: OfferPlan) -> Schedule:
     """The windows that a stored plan names."""
     if row.window_start is not None:
         return Once(row.window_start)
+    if row.kind == OfferPlan.Kind.CALENDAR:
+        return Calendar(
+            _hours(row.workday_from_hour, row.workday_to_hour), _hours(row.restday_from_hour, row.restday_to_hour)
+        )
     assert row.weekdays is not None and row.from_hour is not None and row.to_hour is not None
     return Weekly(unmask(row.weekdays), row.from_hour, row.to_hour)
+
+
+def _hours(from_hour: int | None, to_hour: int | None) -> Hours | None:
+    return None if from_hour is None or to_hour is None else Hours(from_hour, to_hour)
 
 
 def _plans(rows: Iterable[OfferPlan], now: datetime) -> list[PlanView]:

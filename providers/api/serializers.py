@@ -9,11 +9,17 @@ from rest_framework import serializers
 from accounts.http.serializers import StrictSerializer
 from accounts.kernel import ids
 from market.kernel.text import price_text
-from providers.kernel.schedule import Once, Schedule, Weekly
+from providers.kernel.days import Kind
+from providers.kernel.schedule import Calendar, Hours, Once, Schedule, Weekly
 from providers.kernel.vocabulary import DATA_TERMS, REGIONS, VENDORS
 from providers.selectors import DeploymentView, PlanView, PoolView
 from providers.services.offers import OfferPreview
 
+_SCHEDULE_FIELDS = {
+    "weekly": {"weekdays", "from_hour", "to_hour"},
+    "calendar": {"workday_hours", "restday_hours"},
+    "once": {"window_start"},
+}
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -70,15 +76,28 @@ class DeploymentSerializer(serializers.Serializer):
     created_at = serializers.DateTimeField()
 
 
+class HoursInSerializer(StrictSerializer):
+    """Hours of a day on the clock of UTC+08:00; where `to_hour` is not after `from_hour` they run over midnight."""
+
+    from_hour = serializers.IntegerField(min_value=0, max_value=23)
+    to_hour = serializers.IntegerField(min_value=1, max_value=24)
+
+
 class OfferInSerializer(StrictSerializer):
-    """An offer. Weekly: `weekdays`, `from_hour`, `to_hour` on the clock of UTC+08:00. Once: `window_start`."""
+    """An offer, on the clock of UTC+08:00.
+
+    Weekly: `weekdays`, `from_hour`, `to_hour`. Calendar: `workday_hours` of working days, make-up days (调休)
+    included, `restday_hours` of weekends and Chinese public holidays, or both. Once: `window_start`.
+    """
 
     deployment = serializers.CharField()
     grade = serializers.CharField(max_length=12)
-    kind = serializers.ChoiceField(choices=["weekly", "once"])
+    kind = serializers.ChoiceField(choices=["weekly", "calendar", "once"])
     weekdays = serializers.ListField(child=serializers.ChoiceField(choices=DAYS), required=False, max_length=7)
     from_hour = serializers.IntegerField(min_value=0, max_value=23, required=False)
     to_hour = serializers.IntegerField(min_value=1, max_value=24, required=False)
+    workday_hours = HoursInSerializer(required=False, allow_null=True)
+    restday_hours = HoursInSerializer(required=False, allow_null=True)
     window_start = serializers.DateTimeField(required=False)
     discount_bps = serializers.IntegerField(min_value=0, max_value=9_999)
     floor_per_million = serializers.RegexField(r"\A[0-9]{1,7}(\.[0-9]{1,6})?\Z", help_text="yuan per million ST")
@@ -86,13 +105,21 @@ class OfferInSerializer(StrictSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Ask for what the kind needs, and for nothing of the other."""
-        weekly = {"weekdays", "from_hour", "to_hour"}
-        needed, foreign = (weekly, {"window_start"}) if attrs["kind"] == "weekly" else ({"window_start"}, weekly)
+        kind = attrs["kind"]
+        needed = set() if kind == "calendar" else _SCHEDULE_FIELDS[kind]
+        foreign = set().union(*_SCHEDULE_FIELDS.values()) - _SCHEDULE_FIELDS[kind]
         wrong = {name: ["This field is required."] for name in needed if name not in attrs}
-        wrong |= {name: ["This field belongs to the other kind."] for name in foreign if name in attrs}
+        wrong |= {name: ["This field belongs to another kind."] for name in foreign if name in attrs}
         if wrong:
             raise serializers.ValidationError(wrong)
         return attrs
+
+
+class HoursSerializer(serializers.Serializer):
+    """Hours of a day, on the clock of UTC+08:00."""
+
+    from_hour = serializers.IntegerField()
+    to_hour = serializers.IntegerField()
 
 
 class PostedSerializer(serializers.Serializer):
@@ -119,6 +146,8 @@ class OfferSerializer(serializers.Serializer):
     weekdays = serializers.ListField(child=serializers.CharField(), allow_null=True)
     from_hour = serializers.IntegerField(allow_null=True)
     to_hour = serializers.IntegerField(allow_null=True)
+    workday_hours = HoursSerializer(allow_null=True)
+    restday_hours = HoursSerializer(allow_null=True)
     window_start = serializers.DateTimeField(allow_null=True)
     discount_bps = serializers.IntegerField()
     floor_per_million = serializers.CharField()
@@ -132,7 +161,11 @@ class OfferSerializer(serializers.Serializer):
 
 
 class WindowPreviewSerializer(serializers.Serializer):
-    """What would be posted in one window."""
+    """What would be posted in one window.
+
+    `day` is the kind of the day it lies on; where `day_published` is false the official calendar of its year is not
+    known yet, and `day` follows from the weekday alone.
+    """
 
     window_start = serializers.DateTimeField()
     window_end = serializers.DateTimeField()
@@ -140,6 +173,8 @@ class WindowPreviewSerializer(serializers.Serializer):
     list_price_per_million = serializers.CharField(allow_null=True)
     quantity_st = serializers.CharField()
     capacity_st = serializers.CharField()
+    day = serializers.ChoiceField(choices=[kind.value for kind in Kind])
+    day_published = serializers.BooleanField()
 
 
 class OfferPreviewSerializer(serializers.Serializer):
@@ -180,7 +215,17 @@ def schedule(data: dict[str, Any]) -> Schedule:
     """The schedule of a checked offer."""
     if data["kind"] == "once":
         return Once(data["window_start"])
+    if data["kind"] == "calendar":
+        return Calendar(_hours_in(data.get("workday_hours")), _hours_in(data.get("restday_hours")))
     return Weekly(frozenset(map(DAYS.index, data["weekdays"])), data["from_hour"], data["to_hour"])
+
+
+def _hours_in(data: dict[str, int] | None) -> Hours | None:
+    return None if data is None else Hours(data["from_hour"], data["to_hour"])
+
+
+def _hours(hours: Hours | None) -> dict[str, int] | None:
+    return None if hours is None else {"from_hour": hours.from_hour, "to_hour": hours.to_hour}
 
 
 def pool(view: PoolView) -> dict[str, Any]:
@@ -211,6 +256,7 @@ def deployment(view: DeploymentView) -> dict[str, Any]:
 def offer(view: PlanView) -> dict[str, Any]:
     """An offer as JSON."""
     weekly = view.schedule if isinstance(view.schedule, Weekly) else None
+    calendar = view.schedule if isinstance(view.schedule, Calendar) else None
     return {
         "id": ids.encode("off", view.id),
         "deployment": ids.encode("dep", view.deployment_id),
@@ -220,6 +266,8 @@ def offer(view: PlanView) -> dict[str, Any]:
         "weekdays": [DAYS[day] for day in sorted(weekly.weekdays)] if weekly else None,
         "from_hour": weekly.from_hour if weekly else None,
         "to_hour": weekly.to_hour if weekly else None,
+        "workday_hours": _hours(calendar.workday) if calendar else None,
+        "restday_hours": _hours(calendar.restday) if calendar else None,
         "window_start": view.schedule.window_start if isinstance(view.schedule, Once) else None,
         "discount_bps": view.discount_bps,
         "floor_per_million": yuan(view.floor_micros),
@@ -256,6 +304,8 @@ def preview(found: OfferPreview) -> dict[str, Any]:
                 "list_price_per_million": yuan(one.list_price_micros),
                 "quantity_st": str(one.quantity_st),
                 "capacity_st": str(one.capacity_st),
+                "day": one.day.kind,
+                "day_published": one.day.published,
             }
             for one in found.windows
         ],

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from providers.kernel.capacity import WHOLE_BPS
 from providers.kernel.errors import BadValue, PrivateEndpoint
-from providers.kernel.schedule import Once, Schedule
+from providers.kernel.schedule import Calendar, Hours, Schedule, Weekly
 from providers.kernel.vocabulary import DATA_TERMS, REGIONS, VENDORS
 
 MAX_RATE = 10**9
@@ -99,14 +99,23 @@ def check_plan(draft: PlanDraft, *, tick_micros: int) -> None:
             "The floor is a multiple of the tick.", field="floor_micros", tick_micros=tick_micros, suggest_micros=below
         )
     schedule = draft.schedule
-    if isinstance(schedule, Once):
-        return
-    if not schedule.weekdays or not all(0 <= day <= _LAST_WEEKDAY for day in schedule.weekdays):
-        raise BadValue("Choose at least one day of the week.", field="weekdays")
-    _between("from_hour", schedule.from_hour, 0, _LAST_HOUR)
-    _between("to_hour", schedule.to_hour, 1, _HOURS)
-    if schedule.from_hour == schedule.to_hour:
-        raise BadValue("The hours begin and end at the same time; a whole day is 0 to 24.", field="to_hour")
+    if isinstance(schedule, Weekly):
+        if not schedule.weekdays or not all(0 <= day <= _LAST_WEEKDAY for day in schedule.weekdays):
+            raise BadValue("Choose at least one day of the week.", field="weekdays")
+        _check_hours(Hours(schedule.from_hour, schedule.to_hour), "from_hour", "to_hour")
+    elif isinstance(schedule, Calendar):
+        if schedule.workday is None and schedule.restday is None:
+            raise BadValue("Choose hours of working days, of days off, or both.", field="workday_hours")
+        for name, hours in (("workday_hours", schedule.workday), ("restday_hours", schedule.restday)):
+            if hours is not None:
+                _check_hours(hours, name, name)
+
+
+def _check_hours(hours: Hours, from_field: str, to_field: str) -> None:
+    _between(from_field, hours.from_hour, 0, _LAST_HOUR)
+    _between(to_field, hours.to_hour, 1, _HOURS)
+    if hours.from_hour == hours.to_hour:
+        raise BadValue("The hours begin and end at the same time; a whole day is 0 to 24.", field=to_field)
 
 
 def _check_endpoint(url: str, *, private: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -18,10 +19,10 @@ from market.kernel import windows
 from market.kernel.errors import MarketHalted, OrderEnded
 from market.kernel.orders import CellTerms, OrderDraft, SupplyDraft, Terms
 from providers import locks, selectors
-from providers.kernel import capacity, pricing
+from providers.kernel import capacity, days, pricing
 from providers.kernel.drafts import PlanDraft, check_plan
 from providers.kernel.errors import BadValue, NotFound, ProviderError, WrongState
-from providers.kernel.schedule import Once, covers, mask
+from providers.kernel.schedule import MARKET_CLOCK, Once, Schedule, Weekly, covers, mask
 from providers.models import Deployment, OfferPlan, PostedOffer
 from providers.services import rights
 
@@ -31,7 +32,10 @@ NO_CAPACITY = "no_capacity"
 
 @dataclass(frozen=True, slots=True)
 class WindowPreview:
-    """One window of an offer: what would be posted. Prices in micro-yuan per million ST, quantities in ST."""
+    """One window of an offer: what would be posted. Prices in micro-yuan per million ST, quantities in ST.
+
+    `day` is the kind of the day on which the window lies, on the market clock.
+    """
 
     start: datetime
     end: datetime
@@ -39,6 +43,7 @@ class WindowPreview:
     limit_micros: int
     quantity_st: int
     capacity_st: int
+    day: days.Day
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ def preview(draft: PlanDraft, *, actor: Actor, now: datetime) -> OfferPreview:
                 limit_micros=pricing.limit_micros(listed, draft.discount_bps, draft.floor_micros, terms.tick_micros),
                 quantity_st=capacity.offered_st(rate, seconds, terms.lot_st),
                 capacity_st=capacity.offered_st(declared, seconds, terms.lot_st),
+                day=days.day_of(start.astimezone(MARKET_CLOCK).date()),
             )
         )
     return OfferPreview(tuple(windows))
@@ -92,18 +98,12 @@ def create(draft: PlanDraft, *, actor: Actor, now: datetime) -> UUID:
     :raises Forbidden, NotFound, BadValue, WrongState: see there.
     """
     _check(draft, actor, now)
-    schedule = draft.schedule
-    weekly = None if isinstance(schedule, Once) else schedule
     with transaction.atomic():
         plan = OfferPlan.objects.create(
             organisation_id=actor.organisation_id,
             deployment_id=draft.deployment_id,
             grade=draft.grade,
-            kind=OfferPlan.Kind.WEEKLY if weekly else OfferPlan.Kind.ONCE,
-            weekdays=mask(weekly.weekdays) if weekly else None,
-            from_hour=weekly.from_hour if weekly else None,
-            to_hour=weekly.to_hour if weekly else None,
-            window_start=schedule.window_start if isinstance(schedule, Once) else None,
+            **_stored(draft.schedule),
             discount_bps=draft.discount_bps,
             floor_micros=draft.floor_micros,
             share_bps=draft.share_bps,
@@ -177,6 +177,24 @@ def _check(draft: PlanDraft, actor: Actor, now: datetime) -> Terms:
         if draft.schedule.window_start not in opened:
             raise BadValue("Choose one of the windows that are open for trading.", field="window_start")
     return grades[draft.grade]
+
+
+def _stored(schedule: Schedule) -> dict[str, Any]:
+    """A schedule as the fields of its row."""
+    if isinstance(schedule, Once):
+        return {"kind": OfferPlan.Kind.ONCE, "window_start": schedule.window_start}
+    if isinstance(schedule, Weekly):
+        return {
+            "kind": OfferPlan.Kind.WEEKLY,
+            "weekdays": mask(schedule.weekdays),
+            "from_hour": schedule.from_hour,
+            "to_hour": schedule.to_hour,
+        }
+    fields: dict[str, Any] = {"kind": OfferPlan.Kind.CALENDAR}
+    for name, hours in (("workday", schedule.workday), ("restday", schedule.restday)):
+        if hours:
+            fields |= {f"{name}_from_hour": hours.from_hour, f"{name}_to_hour": hours.to_hour}
+    return fields
 
 
 def _change(

@@ -8,7 +8,10 @@ from accounts.kernel import ids
 from accounts.kernel.actor import Actor
 from providers import selectors
 from providers.kernel.capacity import declared_rate
+from providers.kernel.drafts import PlanDraft
+from providers.kernel.schedule import Calendar
 from providers.selectors import DeploymentView, PlanView
+from providers.services.offers import OfferPreview
 from providers.web import labels
 
 _PERCENT = 100
@@ -28,6 +31,17 @@ def offer(plan: PlanView) -> dict[str, Any]:
         "may_post": plan.state in {"draft", "paused"},
         "may_pause": plan.state == "live",
         "may_withdraw": plan.state != "withdrawn",
+    }
+
+
+def preview(draft: PlanDraft, found: OfferPreview) -> dict[str, Any]:
+    """What an offer would post, each window with the name of its day."""
+    by_calendar = isinstance(draft.schedule, Calendar)
+    return {
+        "preview": found,
+        "windows": [(one, labels.day(one.day)) for one in found.windows],
+        "by_calendar": by_calendar,
+        "unpublished": by_calendar and not all(one.day.published for one in found.windows),
     }
 
 

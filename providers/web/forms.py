@@ -14,8 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from accounts.kernel.errors import DomainError
 from accounts.kernel.formats import MARKET_CLOCK, scaled
 from market import selectors as market
+from providers.kernel.days import KNOWN_TO
 from providers.kernel.drafts import DeploymentDraft, PlanDraft, PoolDraft
-from providers.kernel.schedule import Once, Schedule, Weekly
+from providers.kernel.schedule import Calendar, Hours, Once, Schedule, Weekly
 from providers.kernel.vocabulary import known_formats
 from providers.selectors import DeploymentView, PoolView
 from providers.web import labels
@@ -29,6 +30,8 @@ _FIELDS = {
     "rate_st_per_second": "rate",
     "window_start": "window",
     "deployment": "deployment",
+    "workday_hours": "workday_from",
+    "restday_hours": "restday_from",
 }
 _ERRORS: dict[str, str | Promise] = {
     "name_taken": _("You have one like this already."),
@@ -133,14 +136,22 @@ class DeploymentForm(ProviderForm):
         )
 
 
+def _hour(label: str | Promise, hours: range, *, initial: str) -> forms.TypedChoiceField:
+    """An hour of one kind of day, or none of that kind."""
+    choices = [("", _("none")), *((str(hour), f"{hour:02d}:00") for hour in hours)]
+    return forms.TypedChoiceField(
+        label=label, required=False, coerce=int, empty_value=None, initial=initial, choices=choices
+    )
+
+
 class OfferForm(ProviderForm):
-    """An offer: weekly off-peak hours, or one window."""
+    """An offer: off-peak hours of the week or of kinds of day, or one window."""
 
     deployment = forms.ChoiceField(label=_("Deployment"))
     grade = forms.ChoiceField(label=_("Grade"), choices=list(labels.GRADES.items()), initial="interactive")
     kind = forms.ChoiceField(
-        label=_("When"), choices=[("weekly", _("Every week")), ("once", _("Once"))], initial="weekly",
-        widget=forms.RadioSelect,
+        label=_("When"), initial="weekly", widget=forms.RadioSelect,
+        choices=[("weekly", _("Every week")), ("calendar", _("Working days and days off")), ("once", _("Once"))],
     )  # fmt: skip
     weekdays = forms.MultipleChoiceField(
         label=_("Days"), required=False, widget=forms.CheckboxSelectMultiple,
@@ -155,6 +166,10 @@ class OfferForm(ProviderForm):
         choices=[(str(hour), f"{hour:02d}:00") for hour in range(1, 25)],
         help_text=_("An earlier hour than “from” runs over midnight"),
     )  # fmt: skip
+    workday_from = _hour(_("Working days from (UTC+08:00)"), range(24), initial="1")
+    workday_to = _hour(_("Working days to (UTC+08:00)"), range(1, 25), initial="7")
+    restday_from = _hour(_("Days off from (UTC+08:00)"), range(24), initial="0")
+    restday_to = _hour(_("Days off to (UTC+08:00)"), range(1, 25), initial="24")
     window = forms.ChoiceField(label=_("Window (UTC+08:00)"), required=False)
     discount = forms.DecimalField(
         label=_("Discount on the list price"), min_value=0, max_value=Decimal("99.99"), max_digits=4, decimal_places=2,
@@ -173,6 +188,7 @@ class OfferForm(ProviderForm):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.has_deployment = bool(deployments)
+        self.days_known_to = str(KNOWN_TO)
         _choice(self, "deployment").choices = [
             (str(one.id), f"{one.pool_name} · {one.line_name} · {one.rate_st_per_second:,} ST/s") for one in deployments
         ]
@@ -193,7 +209,21 @@ class OfferForm(ProviderForm):
                 self.add_error("from_hour", _("Choose the hours."))
             elif data["from_hour"] == data["to_hour"]:
                 self.add_error("to_hour", _("The hours begin and end at the same time; a whole day is 00:00 to 24:00."))
+        if data.get("kind") == "calendar":
+            self._check_calendar(data)
         return data
+
+    def _check_calendar(self, data: dict[str, Any]) -> None:
+        pairs = [(data.get(f"{day}_from"), data.get(f"{day}_to")) for day in ("workday", "restday")]
+        if not self.errors and pairs == [(None, None)] * 2:
+            self.add_error("workday_from", _("Choose hours of working days, of days off, or both."))
+        for day, (begin, end) in zip(("workday", "restday"), pairs, strict=True):
+            if (begin is None) != (end is None):
+                self.add_error(f"{day}_from" if begin is None else f"{day}_to", _("Choose both hours, or none."))
+            elif begin is not None and begin == end:
+                self.add_error(
+                    f"{day}_to", _("The hours begin and end at the same time; a whole day is 00:00 to 24:00.")
+                )
 
     def draft(self) -> PlanDraft:
         """What was typed."""
@@ -201,6 +231,10 @@ class OfferForm(ProviderForm):
         schedule: Schedule
         if data["kind"] == "once":
             schedule = Once(self._windows[data["window"]])
+        elif data["kind"] == "calendar":
+            schedule = Calendar(
+                _hours(data["workday_from"], data["workday_to"]), _hours(data["restday_from"], data["restday_to"])
+            )
         else:
             schedule = Weekly(frozenset(int(day) for day in data["weekdays"]), data["from_hour"], data["to_hour"])
         return PlanDraft(
@@ -217,6 +251,10 @@ def _choice(form: forms.Form, name: str) -> forms.ChoiceField:
     field = form.fields[name]
     assert isinstance(field, forms.ChoiceField)
     return field
+
+
+def _hours(begin: int | None, end: int | None) -> Hours | None:
+    return None if begin is None or end is None else Hours(begin, end)
 
 
 def _bps(percent: Decimal) -> int:

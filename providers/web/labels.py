@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from providers.kernel.schedule import Once, Schedule
+from providers.kernel.days import Day, Kind
+from providers.kernel.schedule import Calendar, Hours, Once, Schedule
 
 Label = str | Promise
 
@@ -63,6 +64,12 @@ PROBLEMS: dict[str, Label] = {
     "unknown_line": _("This model line is not traded any more."),
 }
 OTHER_PROBLEM = _("The market refused the last window of this offer. It is tried again every 30 seconds.")
+_DAYS: dict[Kind, Label] = {
+    Kind.WORKDAY: _("Working day"),
+    Kind.MAKEUP: _("Make-up working day"),
+    Kind.WEEKEND: _("Weekend"),
+    Kind.HOLIDAY: _("Public holiday"),
+}
 _WHOLE_WEEK = 7
 
 
@@ -70,12 +77,23 @@ def hours(schedule: Schedule) -> dict[str, object]:
     """What the list says about when: days as short names, hours as "01:00–06:00"."""
     if isinstance(schedule, Once):
         return {"start": schedule.window_start}
+    if isinstance(schedule, Calendar):
+        return {"workday": _hours(schedule.workday), "restday": _hours(schedule.restday), "calendar": True}
     every_day = len(schedule.weekdays) == _WHOLE_WEEK
     return {
         "days": [] if every_day else [_SHORT[day] for day in sorted(schedule.weekdays)],
         "every_day": every_day,
-        "text": f"{schedule.from_hour:02d}:00–{schedule.to_hour:02d}:00",
+        "text": _hours(Hours(schedule.from_hour, schedule.to_hour)),
     }
+
+
+def _hours(hours: Hours | None) -> str:
+    return f"{hours.from_hour:02d}:00–{hours.to_hour:02d}:00" if hours else ""
+
+
+def day(one: Day) -> Label:
+    """What the preview calls the day of a window."""
+    return _DAYS[one.kind]
 
 
 def problem(code: str) -> Label:

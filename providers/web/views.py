@@ -127,13 +127,14 @@ class OfferPreview(NewOffer):
     def post(self, request: HttpRequest) -> HttpResponse:
         """What the offer would post in the windows that are open now; nothing is written."""
         form = self._form(request, request.POST)
-        preview = None
+        shown: dict[str, Any] = {}
         if form.is_valid():
             try:
-                preview = services.offers.preview(form.draft(), actor=self.actor, now=clock.now())
+                draft = form.draft()
+                shown = figures.preview(draft, services.offers.preview(draft, actor=self.actor, now=clock.now()))
             except DomainError as error:
                 form.refuse(error)
-        return render(request, "providers/offer_preview.html", {"form": form, "preview": preview})
+        return render(request, "providers/offer_preview.html", {"form": form, **shown})
 
 
 class Hardware(ProviderPage):

@@ -11,9 +11,12 @@ from django.test import Client
 from accounts.kernel import ids
 from accounts.selectors import clock
 from accounts.services import keys
+from market import selectors as market
+from providers.kernel.schedule import Weekly, covers
 from tests.providers.scene import LINE, Scene, build
 
 pytestmark = pytest.mark.django_db
+NIGHTS = Weekly(frozenset(range(7)), 22, 6)
 POOL = {"name": "Harbour 1", "vendor": "huawei", "chip": "910B", "device_count": 8, "region": "cn-east"}
 
 
@@ -68,7 +71,7 @@ def registered(api: Api) -> str:
 
 
 class TestOffers:
-    def test_go_from_hardware_to_posted_windows(self, api: Api) -> None:
+    def test_go_from_hardware_to_posted_windows(self, api: Api, now: datetime) -> None:
         deployment = registered(api)
         preview = api.post("/provider/offers/preview", offer(deployment)).json()
         made = api.post("/provider/offers", offer(deployment))
@@ -77,9 +80,13 @@ class TestOffers:
         live = api.post(f"/provider/offers/{made.json()['id']}/post").json()
 
         assert live["state"] == "live"
-        assert [one["limit_per_million"] for one in live["posted"]] == ["2.16"] * 16
-        assert [one["quantity_st"] for one in live["posted"]] == [one["quantity_st"] for one in preview["windows"]]
-        assert live["offered_st"] == preview["quantity_st"] == str(16 * 3_600_000)
+        nights = [start for start, _ in market.open_windows(now) if covers(NIGHTS, start)]
+        assert [one["limit_per_million"] for one in live["posted"]] == ["2.16"] * len(nights)
+        # The running hour shrinks by the second; the others stand still.
+        later = [number for number, start in enumerate(nights) if start > now]
+        for listed in (live["posted"], preview["windows"]):
+            assert [listed[number]["quantity_st"] for number in later] == ["3600000"] * len(later)
+        assert live["offered_st"] == str(sum(int(one["quantity_st"]) for one in live["posted"]))
         assert (live["weekdays"][0], live["floor_per_million"]) == ("mon", "1.00")
         assert api.get("/provider/offers").json()["data"][0]["id"] == live["id"]
 
@@ -105,6 +112,45 @@ class TestOffers:
 
         assert answer.status_code in {400, 404, 422}
         assert answer["content-type"] == "application/problem+json"
+        assert answer.json()["code"]
+        assert api.get("/provider/offers").json()["data"] == []
+
+
+def calendar(deployment: str, /, **change) -> dict:
+    body = offer(deployment, kind="calendar", workday_hours={"from_hour": 1, "to_hour": 7})
+    return {name: value for name, value in body.items() if name not in {"weekdays", "from_hour", "to_hour"}} | change
+
+
+class TestCalendarOffers:
+    def test_name_hours_of_working_days_and_of_days_off(self, api: Api) -> None:
+        deployment = registered(api)
+        body = calendar(deployment, restday_hours={"from_hour": 0, "to_hour": 24})
+
+        preview = api.post("/provider/offers/preview", body).json()
+        made = api.post("/provider/offers", body).json()
+
+        assert made["kind"] == "calendar"
+        assert made["workday_hours"] == {"from_hour": 1, "to_hour": 7}
+        assert made["restday_hours"] == {"from_hour": 0, "to_hour": 24}
+        assert (made["weekdays"], made["from_hour"], made["window_start"]) == (None, None, None)
+        assert {one["day"] for one in preview["windows"]} <= {"workday", "makeup", "weekend", "holiday"}
+        assert all(isinstance(one["day_published"], bool) for one in preview["windows"])
+
+    def test_may_leave_one_kind_of_day_out(self, api: Api) -> None:
+        made = api.post("/provider/offers", calendar(registered(api), restday_hours=None))
+
+        assert (made.status_code, made.json()["restday_hours"]) == (201, None)
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"workday_hours": None}, {"workday_hours": {"from_hour": 1}}, {"workday_hours": {"from_hour": 1, "to_hour": 1}}, {"workday_hours": [1, 7]},
+         {"workday_hours": {"from_hour": 1, "to_hour": 25}}, {"workday_hours": {"from_hour": "1", "to_hour": 7}}, {"from_hour": 1}, {"weekdays": ["mon"]},
+         {"kind": "once"}, {"kind": "weekly"}, {"workday_hours": {"from_hour": 1, "to_hour": 7, "extra": 1}}],
+    )  # fmt: skip
+    def test_are_refused_with_a_problem(self, api: Api, change) -> None:
+        answer = api.post("/provider/offers", calendar(registered(api), **change))
+
+        assert answer.status_code in {400, 422}
         assert answer.json()["code"]
         assert api.get("/provider/offers").json()["data"] == []
 

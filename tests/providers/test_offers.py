@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,9 +13,11 @@ from accounts.services import organisations
 from market import selectors as market
 from market import services as trading
 from providers import selectors, services
+from providers.kernel.days import KNOWN_TO, day_of
 from providers.kernel.drafts import DeploymentDraft, PlanDraft, PoolDraft
 from providers.kernel.errors import BadValue, Forbidden, NameTaken, NotFound, PrivateEndpoint, WorseFormat, WrongState
-from providers.kernel.schedule import Once, Weekly
+from providers.kernel.schedule import Calendar, Hours, Once, Weekly
+from providers.models import OfferPlan
 from tests.providers.scene import LINE, POOL, Scene, build
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +47,59 @@ def posted(scene: Scene, draft: PlanDraft, now: datetime = NOW):
     plan_id = services.offers.create(draft, actor=scene.provider, now=now)
     services.offers.post(plan_id, actor=scene.provider, now=now)
     return selectors.plan(plan_id, scene.provider, now=now)
+
+
+class TestCalendarPlans:
+    def test_post_the_hours_of_each_kind_of_day(self, scene: Scene, deployment) -> None:
+        friday = datetime(2026, 11, 27, 9, 20, tzinfo=UTC)  # the next 48 hours hold a Saturday and most of a Sunday
+
+        offer = posted(scene, plan(deployment, Calendar(Hours(18, 20), Hours(1, 4))), now=friday)
+
+        local = [one.window_start.astimezone(market_clock()) for one in offer.posted]
+        assert [(one.weekday(), one.hour) for one in local] == [
+            (4, 18), (4, 19), (5, 1), (5, 2), (5, 3), (6, 1), (6, 2), (6, 3),
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        "schedule",
+        [Calendar(Hours(1, 7), Hours(0, 24)), Calendar(None, Hours(22, 6)), Calendar(Hours(0, 1), None)],
+    )
+    def test_are_read_back_as_written(self, scene: Scene, deployment, schedule: Calendar) -> None:
+        plan_id = services.offers.create(plan(deployment, schedule), actor=scene.provider, now=NOW)
+
+        assert selectors.plan(plan_id, scene.provider, now=NOW).schedule == schedule
+
+    @pytest.mark.parametrize(
+        "schedule",
+        [Calendar(None, None), Calendar(Hours(5, 5), None), Calendar(None, Hours(24, 3)), Calendar(Hours(3, 25), None)],
+    )
+    def test_are_refused_without_hours(self, scene: Scene, deployment, schedule: Calendar) -> None:
+        with pytest.raises(BadValue):
+            services.offers.create(plan(deployment, schedule), actor=scene.provider, now=NOW)
+
+    @pytest.mark.parametrize(
+        "hours",
+        [{}, {"workday_from_hour": 3}, {"workday_to_hour": 3}, {"workday_from_hour": 3, "workday_to_hour": 3},
+         {"restday_from_hour": 24, "restday_to_hour": 3}, {"restday_from_hour": 1, "restday_to_hour": 3, "weekdays": 1}],
+    )  # fmt: skip
+    def test_the_database_refuses_half_a_calendar(self, scene: Scene, deployment, hours) -> None:
+        plan_id = services.offers.create(plan(deployment), actor=scene.provider, now=NOW)
+        nothing = dict.fromkeys(("weekdays", "from_hour", "to_hour"))
+
+        with pytest.raises(IntegrityError, match="providers_plan_names_windows"), transaction.atomic():
+            OfferPlan.objects.filter(id=plan_id).update(kind="calendar", **(nothing | hours))
+
+    def test_the_preview_names_the_days_and_says_what_is_not_published(self, scene: Scene, deployment) -> None:
+        new_year = datetime(KNOWN_TO, 12, 31, 9, 20, tzinfo=UTC)
+        draft = plan(deployment, Calendar(Hours(0, 24), Hours(0, 24)))
+
+        found = services.offers.preview(draft, actor=scene.provider, now=new_year)
+
+        for one in found.windows:
+            day = one.start.astimezone(market_clock()).date()
+            assert one.day == day_of(day)
+            assert one.day.published == (day.year == KNOWN_TO)
+        assert {one.day.published for one in found.windows} == {True, False}
 
 
 class TestPosting:

@@ -13,6 +13,9 @@ from accounts.selectors import clock
 from accounts.services import members
 from market import selectors as market
 from providers import selectors
+from providers.kernel import days
+from providers.kernel.days import KNOWN_TO
+from providers.kernel.schedule import Calendar, Hours, Weekly, covers
 from tests.providers.scene import LINE, Scene, build
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +59,12 @@ def filled(deployment, /, **change) -> dict:
         "deployment": str(deployment), "grade": "interactive", "kind": "weekly", "weekdays": list("0123456"),
         "from_hour": "22", "to_hour": "6", "discount": "35", "floor": "1.00", "share": "100", **change,
     }  # fmt: skip
+
+
+def nights(now: datetime) -> int:
+    """How many open windows the filled form covers: one more while one of them is running."""
+    night = Weekly(frozenset(range(7)), 22, 6)
+    return sum(covers(night, start) for start, _end in market.open_windows(now))
 
 
 class TestHardware:
@@ -115,7 +124,7 @@ class TestHardware:
 
 
 class TestOffers:
-    def test_from_the_form_into_the_book(self, provider: Client, scene: Scene, deployment) -> None:
+    def test_from_the_form_into_the_book(self, provider: Client, scene: Scene, deployment, now) -> None:
         preview = provider.post(reverse("providers:preview_offer"), filled(deployment)).content.decode()
         assert "2.16" in preview and "3.6M" in preview
 
@@ -123,7 +132,7 @@ class TestOffers:
 
         page = answer.content.decode()
         assert "The offer is live" in page and "22:00–06:00" in page
-        assert market.open_count(scene.provider) == 16
+        assert market.open_count(scene.provider) == nights(now)
         assert "22:00–06:00" in provider.get(reverse("providers:offers")).content.decode()
 
     def test_a_draft_is_posted_paused_and_withdrawn_by_buttons(
@@ -135,9 +144,9 @@ class TestOffers:
         assert plan.state == "draft"
 
         for action, state, count in (
-            ("post", "live", 16),
+            ("post", "live", nights(now)),
             ("pause", "paused", 0),
-            ("post", "live", 16),
+            ("post", "live", nights(now)),
             ("withdraw", "withdrawn", 0),
         ):
             assert provider.post(reverse(f"providers:{action}_offer", args=[address])).status_code == 302
@@ -158,6 +167,47 @@ class TestOffers:
         assert answer.status_code == 422
         assert message in answer.content.decode()
         assert selectors.plans_of(scene.provider, now=now) == []
+
+    def test_working_days_and_days_off_have_their_own_hours(
+        self, provider: Client, scene: Scene, deployment, now
+    ) -> None:
+        fields = {"kind": "calendar", "workday_from": "1", "workday_to": "7", "restday_from": "0", "restday_to": "24"}
+        form = provider.get(reverse("providers:new_offer")).content.decode()
+        assert f"known to the end of {KNOWN_TO}" in form
+
+        preview = provider.post(reverse("providers:preview_offer"), filled(deployment, **fields)).content.decode()
+        assert "orking day" in preview or "Weekend" in preview or "Public holiday" in preview
+
+        page = provider.post(reverse("providers:new_offer"), filled(deployment, **fields), follow=True).content.decode()
+        assert "01:00–07:00" in page and "working days" in page
+        assert "00:00–24:00" in page and "weekends and public holidays" in page
+        assert selectors.plans_of(scene.provider, now=now)[0].schedule == Calendar(Hours(1, 7), Hours(0, 24))
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [({"workday_from": "", "workday_to": ""}, "of days off, or both"), ({"workday_to": ""}, "both hours"), ({"restday_to": "3"}, "both hours"),
+         ({"workday_to": "1"}, "same time")],
+    )  # fmt: skip
+    def test_days_without_hours_say_so(self, provider: Client, scene: Scene, deployment, now, change, message) -> None:
+        fields = {"kind": "calendar", "workday_from": "1", "workday_to": "7", **change}
+
+        answer = provider.post(reverse("providers:new_offer"), filled(deployment, **fields))
+
+        assert answer.status_code == 422
+        assert message in answer.content.decode()
+        assert selectors.plans_of(scene.provider, now=now) == []
+
+    def test_a_year_without_published_holidays_is_said_in_the_preview(
+        self, provider: Client, deployment, monkeypatch
+    ) -> None:
+        monkeypatch.setattr(days, "_KNOWN", frozenset())
+        fields = {"kind": "calendar", "workday_from": "0", "workday_to": "24", "restday_from": "0", "restday_to": "24"}
+
+        told = provider.post(reverse("providers:preview_offer"), filled(deployment, **fields)).content.decode()
+        weekly = provider.post(reverse("providers:preview_offer"), filled(deployment)).content.decode()
+
+        assert "not published yet" in told
+        assert "not published yet" not in weekly
 
     def test_without_hardware_the_first_step_is_named(self, provider: Client) -> None:
         for name in ("offers", "new_offer"):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.kernel.schedule import MARKET_CLOCK, Once, Weekly, covers, mask, unmask
+from providers.kernel.schedule import MARKET_CLOCK, Calendar, Hours, Once, Weekly, covers, mask, unmask
 
 MONDAY = datetime(2026, 11, 23, 0, 0, tzinfo=MARKET_CLOCK)
 WEEK = [MONDAY + timedelta(hours=hour) for hour in range(24 * 7)]
@@ -64,6 +64,43 @@ class TestWeekly:
         start = WEEK[hour]
 
         assert covers(weekly, start) == covers(weekly, start + timedelta(days=7 * 53))
+
+
+def hours_of(schedule: Calendar, month: int, day: int) -> list[int]:
+    """The hours of a day of 2026 that are covered."""
+    return [hour for hour in range(24) if covers(schedule, datetime(2026, month, day, hour, tzinfo=MARKET_CLOCK))]
+
+
+class TestCalendar:
+    NIGHTS_AND_DAYS_OFF = Calendar(workday=Hours(1, 4), restday=Hours(0, 24))
+
+    def test_tells_working_days_from_weekends(self) -> None:
+        assert hours_of(self.NIGHTS_AND_DAYS_OFF, 11, 23) == [1, 2, 3]  # a Monday
+        assert hours_of(self.NIGHTS_AND_DAYS_OFF, 11, 28) == list(range(24))  # a Saturday
+
+    def test_takes_a_public_holiday_on_a_weekday_for_a_day_off(self) -> None:
+        assert hours_of(self.NIGHTS_AND_DAYS_OFF, 10, 1) == list(range(24))  # a Thursday, National Day
+
+    def test_takes_a_saturday_that_is_worked_for_a_working_day(self) -> None:
+        assert hours_of(self.NIGHTS_AND_DAYS_OFF, 10, 10) == [1, 2, 3]
+
+    def test_offers_nothing_on_a_kind_of_day_without_hours(self) -> None:
+        assert hours_of(Calendar(workday=Hours(1, 4), restday=None), 11, 28) == []
+        assert hours_of(Calendar(workday=None, restday=Hours(1, 4)), 11, 23) == []
+
+    def test_hours_over_midnight_belong_to_the_day_on_which_they_begin(self) -> None:
+        nights = Calendar(workday=Hours(22, 2), restday=None)
+
+        assert hours_of(nights, 9, 30) == [0, 1, 22, 23]  # Wednesday, the eve of National Day
+        assert hours_of(nights, 10, 1) == [0, 1]  # begun on the 30th
+        assert hours_of(nights, 10, 2) == []
+        assert hours_of(nights, 10, 8) == [22, 23]  # the first working day after it
+
+    @given(st.builds(Hours, st.integers(0, 23), st.integers(1, 24)).filter(lambda h: h.from_hour != h.to_hour))
+    def test_the_same_hours_on_all_days_are_those_of_a_whole_week(self, hours: Hours) -> None:
+        week = Weekly(EVERY_DAY, hours.from_hour, hours.to_hour)
+
+        assert [covers(Calendar(hours, hours), hour) for hour in WEEK] == [covers(week, hour) for hour in WEEK]
 
 
 class TestOnce:
