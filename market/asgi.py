@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http.request import validate_host
 
-from market.consumers import feed
+from market.api import reading, serializers
+from market.consumers import feed, orders
 from market.consumers.sockets import Receive, Scope, Send
+from market.selectors import OrderView
 
 # Where Django answers while DEBUG is on and no host is named.
 _LOCAL = [".localhost", "127.0.0.1", "[::1]"]
+
+
+def _order(view: OrderView) -> dict[str, Any]:
+    """An order as REST gives it."""
+    return dict(reading.plain(serializers.order(view)))
+
+
 SOCKETS: dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]] = {
     "/ws/v1/market": feed.application,
+    "/ws/v1/orders": orders.application(_order),
 }
 
 

@@ -152,10 +152,7 @@ class MarketSocket(Socket):
 
     async def opened(self) -> None:
         """Start with a snapshot."""
-        try:
-            await _pump().join(self)
-        except Error:
-            self.close(sockets.TRY_LATER, "database_away")
+        await _pump().join(self)
 
     def offer(self, message: Message | str) -> None:
         """Queue a message; a full queue is emptied for a snapshot, which says all that was in it."""

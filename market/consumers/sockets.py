@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
 
 import structlog
-from django.db import close_old_connections
+from django.db import Error, close_old_connections
 
 log = structlog.get_logger(__name__)
 
@@ -115,6 +115,8 @@ class Socket:
             await work()
         except OSError:  # the client is gone
             self._gone()
+        except Error:
+            self.close(TRY_LATER, "database_away")
         except Exception:
             log.exception("market.sockets.failed")
             self.close(FAILED, "internal_error")
