@@ -15,7 +15,7 @@ from market.kernel import windows
 from market.kernel.amending import Change
 from market.kernel.bars import INTERVALS, Bar, IndexPoint
 from market.kernel.errors import NotSupported
-from market.kernel.orders import MOST_CHOICES, TIERS, Choice, OrderDraft, Scope
+from market.kernel.orders import DATA_TERMS, MOST_CHOICES, TIERS, Choice, OrderDraft, Scope
 from market.kernel.quantities import ModelTokens
 from market.kernel.text import micros_of, price_text
 from market.selectors import (
@@ -41,7 +41,7 @@ MOST_TOKENS = 10**9
 # The ways to say how much an order is for.
 QUANTITIES = {"quantity_st", "budget", "tokens"}
 # Parts of the full order form that this market does not take yet; they are refused by name, never ignored.
-NOT_YET = {"lines", "windows", "cells", "data_terms", "max_latency"}
+NOT_YET = {"lines", "windows", "cells", "max_latency"}
 
 
 class TokensInSerializer(StrictSerializer):
@@ -99,6 +99,9 @@ class OrderInSerializer(StrictSerializer):
         child=serializers.CharField(max_length=40), required=False, max_length=50, help_text="none named: any"
     )
     tier = serializers.ChoiceField(choices=TIERS, required=False, help_text="this tier or a better one")
+    data_terms = serializers.ChoiceField(
+        choices=DATA_TERMS, required=False, help_text="these terms or stricter ones; without a word: nothing is kept"
+    )
     min_quantity_st = serializers.RegexField(QUANTITY, required=False, help_text="nothing, or at least so much a round")
     all_or_none = serializers.BooleanField(required=False)
 
@@ -169,6 +172,7 @@ class OrderSerializer(serializers.Serializer):
     vendors = serializers.ListField(child=serializers.CharField())
     regions = serializers.ListField(child=serializers.CharField())
     tiers = serializers.ListField(child=serializers.CharField())
+    data_terms = serializers.ListField(child=serializers.CharField())
     min_quantity_st = serializers.CharField()
 
 
@@ -506,12 +510,13 @@ def _choice(data: dict[str, Any], own: Choice) -> Choice:
 
 
 def _scope(data: dict[str, Any], quantity_st: int) -> Scope:
-    tier = data.get("tier")
+    tier, terms = data.get("tier"), data.get("data_terms", DATA_TERMS[0])
     return Scope(
         vendors=frozenset(data.get("vendors", ())),
         regions=frozenset(data.get("regions", ())),
         tiers=frozenset(TIERS[TIERS.index(tier) :]) if tier and tier != TIERS[0] else frozenset(),
         minimum_st=quantity_st if data.get("all_or_none") else int(data.get("min_quantity_st", 0)),
+        data_terms=frozenset(DATA_TERMS[: DATA_TERMS.index(terms) + 1]),
     )
 
 
@@ -573,6 +578,7 @@ def order(view: OrderView) -> dict[str, Any]:
         "vendors": sorted(view.scope.vendors),
         "regions": sorted(view.scope.regions),
         "tiers": sorted(view.scope.tiers),
+        "data_terms": sorted(view.scope.data_terms),
         "min_quantity_st": str(view.scope.minimum_st),
     }
 

@@ -30,6 +30,9 @@ class CellTerms:
 
 
 TIERS = ("probation", "listed", "verified")  # lowest first
+# What happens to prompts, best first. What nobody declared counts as the worst.
+DATA_TERMS = ("no-retention", "retention-30d", "unknown")
+STRICTEST_TERMS = frozenset(DATA_TERMS[:1])
 MOST_CHOICES = 100
 
 
@@ -44,12 +47,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Scope:
-    """Which cells a bid accepts, and what it fills with at least. Nothing named: all, and any quantity."""
+    """Which cells a bid accepts, and what it fills with at least.
+
+    No vendor, region or tier named: all of them, and any quantity. Of data terms only the strictest, unless it says that
+    it takes others too: a prompt never reaches terms that its buyer did not name.
+    """
 
     vendors: frozenset[str] = frozenset()
     regions: frozenset[str] = frozenset()
     tiers: frozenset[str] = frozenset()
     minimum_st: int = 0
+    data_terms: frozenset[str] = STRICTEST_TERMS
 
 
 ANY_SCOPE = Scope()
@@ -154,9 +162,11 @@ def _check_flexible(draft: OrderDraft, terms: Terms, *, now: datetime) -> None:
         raise errors.NotSupported("An offer stands in one cell and fills with any quantity.")
     if not 0 <= draft.scope.minimum_st <= draft.quantity_st or draft.scope.minimum_st % terms.lot_st:
         raise errors.BadMinimum("A minimum is a multiple of the lot, at most the quantity.", lot_st=terms.lot_st)
-    unknown = draft.scope.tiers - set(TIERS)
-    if unknown:
-        raise errors.EmptyScope(f"There is no tier {', '.join(sorted(unknown))}.")
+    for names, known, word in ((draft.scope.tiers, TIERS, "tier"), (draft.scope.data_terms, DATA_TERMS, "data terms")):
+        if names - set(known):
+            raise errors.EmptyScope(f"There is no {word} {', '.join(sorted(names - set(known)))}.")
+    if not draft.scope.data_terms:
+        raise errors.EmptyScope("A bid accepts some data terms.")
     if len(draft.choices) > MOST_CHOICES:
         raise errors.NotSupported(f"A bid accepts at most {MOST_CHOICES} products.")
     for choice in draft.choices:

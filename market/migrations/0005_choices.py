@@ -16,7 +16,8 @@ CREATE TRIGGER market_certificate_append_only BEFORE UPDATE OR DELETE OR TRUNCAT
     FOR EACH STATEMENT EXECUTE FUNCTION market_refuse_change();
 
 -- As in the first migration, and beside it: a flexible bid fills in a product that it chose, at most at its limit there,
--- in a cell that its filters let in, and with its minimum at least (or all that is left of it).
+-- in a cell that its filters let in, and with its minimum at least (or all that is left of it). Every bid fills only where
+-- the data terms are among those that it named, and without a word of its own only where nothing is kept.
 CREATE OR REPLACE FUNCTION market_take_fills() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     culprit uuid;
@@ -39,7 +40,8 @@ BEGIN
             OR CASE b.side WHEN 0 THEN f.price_micros > coalesce(x.limit_micros, b.limit_micros)
                 ELSE f.price_micros < b.limit_micros OR f.cell_id <> b.cell_id END
             OR s.vendors <> '{}' AND c.vendor <> ALL (s.vendors) OR s.regions <> '{}' AND c.region <> ALL (s.regions)
-            OR s.tiers <> '{}' AND c.tier <> ALL (s.tiers) LIMIT 1
+            OR s.tiers <> '{}' AND c.tier <> ALL (s.tiers)
+            OR f.side = 0 AND c.data_terms <> ALL (coalesce(s.data_terms, '{no-retention}')) LIMIT 1
     $q$ INTO culprit;
     IF culprit IS NOT NULL THEN
         RAISE EXCEPTION 'order % is not in the book, or its fill breaks its terms', culprit
@@ -109,9 +111,10 @@ class Migration(migrations.Migration):
                 ('regions', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=40), default=list, size=None)),
                 ('tiers', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=20), default=list, size=None)),
                 ('minimum_st', models.BigIntegerField(default=0)),
+                ('data_terms', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), size=None)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('minimum_st__gte', 0), ('minimum_st__lte', 1000000000000000)), name='market_scope_minimum')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('data_terms__len__gt', 0)), name='market_scope_data_terms'), models.CheckConstraint(condition=models.Q(('minimum_st__gte', 0), ('minimum_st__lte', 1000000000000000)), name='market_scope_minimum')],
             },
         ),
         migrations.CreateModel(

@@ -27,7 +27,7 @@ class OrderChoice(models.Model):
 
 
 class OrderScope(models.Model):
-    """What a bid asks beside its products. An empty list takes all; a minimum of 0 any quantity.
+    """What a bid asks beside its products. An empty list takes all, but for data terms; a minimum of 0 any quantity.
 
     Filters are kept as filters: which cells they let in is seen at each freeze.
     """
@@ -37,9 +37,11 @@ class OrderScope(models.Model):
     regions = ArrayField(models.CharField(max_length=40), default=list)
     tiers = ArrayField(models.CharField(max_length=20), default=list)
     minimum_st = models.BigIntegerField(default=0)
+    data_terms = ArrayField(models.CharField(max_length=100))
 
     class Meta:
         constraints = [
+            models.CheckConstraint(condition=Q(data_terms__len__gt=0), name="market_scope_data_terms"),
             models.CheckConstraint(
                 condition=Q(minimum_st__gte=0, minimum_st__lte=MAX_QUANTITY_ST), name="market_scope_minimum"
             ),

@@ -12,6 +12,7 @@ from django.db import connection
 
 from market.kernel.freezing import BID, OFFER
 from market.kernel.levels import Level, cumulative, levels
+from market.kernel.orders import DATA_TERMS
 from market.selectors.catalogue import ProductView
 from market.selectors.frozen import frozen_book
 
@@ -48,12 +49,15 @@ class Depth:
 
 
 def depth(product: ProductView, *, now: datetime, count: int = LADDER, organisation_id: UUID | None = None) -> Depth:
-    """The best `count` levels of a product; those with an own order are marked for that organisation only."""
+    """The best `count` levels of a product; those with an own order are marked for that organisation only.
+
+    Offers are those that a bid reaches which says nothing of data terms.
+    """
     book = frozen_book(product.market_id, now=now, product_ids=[product.id])
     mine = np.array([one.tobytes() == organisation_id.bytes for one in book.owner]) if organisation_id else None
     sides = []
     for side in (BID, OFFER):
-        rows = book.side == side
+        rows = (book.side == side) & ((side == BID) | book.strict)
         own = set(book.limit[rows & mine].tolist()) if mine is not None and len(mine) else set()
         steps = levels(book.limit[rows], book.available[rows], best_high=side == BID)
         sides.append(
@@ -66,7 +70,7 @@ def depth(product: ProductView, *, now: datetime, count: int = LADDER, organisat
 def book_curve(product: ProductView, *, now: datetime) -> tuple[list[Level], list[Level]]:
     """Demand and supply as (price, cumulative ST), best first."""
     book = frozen_book(product.market_id, now=now, product_ids=[product.id])
-    bids, offers = book.side == BID, book.side == OFFER
+    bids, offers = book.side == BID, (book.side == OFFER) & book.strict
     return (
         cumulative(levels(book.limit[bids], book.available[bids], best_high=True)),
         cumulative(levels(book.limit[offers], book.available[offers], best_high=False)),
@@ -91,7 +95,8 @@ def tops(product_ids: Collection[UUID], *, now: datetime) -> dict[UUID, Top]:
             "coalesce(sum(quantity_left_st) FILTER (WHERE side = 0), 0)::bigint, "
             "min(limit_micros) FILTER (WHERE side = 1), "
             "coalesce(sum(quantity_left_st) FILTER (WHERE side = 1), 0)::bigint "
-            "FROM market_book WHERE product_id = ANY(%s) AND expires_at > %s GROUP BY product_id",
-            [list(product_ids), now],
+            "FROM market_book b WHERE product_id = ANY(%s) AND expires_at > %s AND (side = 0 OR EXISTS ("
+            "SELECT FROM market_cell c WHERE c.id = b.cell_id AND c.data_terms = %s)) GROUP BY product_id",
+            [list(product_ids), now, DATA_TERMS[0]],
         )
         return {product_id: Top(*row) for product_id, *row in cursor.fetchall()}

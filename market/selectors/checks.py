@@ -55,6 +55,10 @@ _RULES: dict[str, str] = {
         GROUP BY f.order_id, f.round_id, s.minimum_st, e.order_id
         HAVING bool_or(s.vendors <> '{}' AND c.vendor <> ALL (s.vendors) OR s.regions <> '{}' AND c.region <> ALL (s.regions)
             OR s.tiers <> '{}' AND c.tier <> ALL (s.tiers)) OR sum(f.quantity_st) < s.minimum_st AND e.order_id IS NULL""",
+    "no fill under data terms that its buyer did not name": """
+        SELECT 'order ' || f.order_id, 'filled in cell ' || f.cell_id || ' under ' || c.data_terms
+        FROM market_fill f JOIN market_cell c ON c.id = f.cell_id LEFT JOIN market_orderscope s ON s.order_id = f.order_id
+        WHERE f.side = 0 AND c.data_terms <> ALL (coalesce(s.data_terms, '{no-retention}'))""",
     "cells told apart trade at the price printed for them": """
         SELECT 'round ' || p.round_id || ' cell ' || p.cell_id, 'printed ' || p.price_micros || ' for ' || p.volume_st
         FROM market_cellprice p LEFT JOIN (

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from market.kernel import binary, windows
 from market.kernel.coupling import Wish
 from market.kernel.freezing import BID, OFFER, Ints, Mask, Standing, deliverable_st, within_supply
+from market.kernel.orders import DATA_TERMS
 from market.models import Cell
 from market.selectors.catalogue import ProductView, products_many
 from market.selectors.halts import stopped
@@ -27,7 +28,7 @@ _BOTH = {
 }  # fmt: skip
 _BIDS = {**_BOTH, "hold": "uuid"}
 _OFFERS = {
-    **_BOTH, "cell": "uuid", "supply": "uuid", "deployment": "uuid", "pool": "uuid", "group": "uuid",
+    **_BOTH, "strict": "bool", "cell": "uuid", "supply": "uuid", "deployment": "uuid", "pool": "uuid", "group": "uuid",
     "rate": "int8", "offered": "int8", "sold": "int8", "due": "int8",
 }  # fmt: skip
 _OF_BOOK = (
@@ -42,15 +43,17 @@ _READ_BIDS = (
     f"COPY (SELECT {_OF_BOOK}, b.hold_id FROM market_book b WHERE b.side = 0 AND {_WHERE}) TO STDOUT (FORMAT binary)"
 )
 _READ_OFFERS = (
-    f"COPY (SELECT {_OF_BOOK}, b.cell_id, b.supply_id, s.deployment_id, s.pool_id, s.exclusive_group, "
+    f"COPY (SELECT {_OF_BOOK}, c.data_terms = '{DATA_TERMS[0]}', b.cell_id, b.supply_id, s.deployment_id, s.pool_id, "
+    "s.exclusive_group, "
     "s.rate_st_per_second, s.offered_st, s.sold_st, s.due_micro_st_per_second "
-    f"FROM market_book b JOIN market_supply s ON s.id = b.supply_id WHERE b.side = 1 AND {_WHERE}) "
+    "FROM market_book b JOIN market_supply s ON s.id = b.supply_id JOIN market_cell c ON c.id = b.cell_id "
+    f"WHERE b.side = 1 AND {_WHERE}) "
     "TO STDOUT (FORMAT binary)"
 )
 _OPEN = "JOIN market_book b ON b.order_id = {0}.order_id WHERE b.market_id = %s AND b.expires_at > %s"
 _READ_CHOICES = f"SELECT c.order_id, c.product_id, c.limit_micros FROM market_orderchoice c {_OPEN.format('c')}"
 _READ_SCOPES = (
-    "SELECT s.order_id, b.product_id, b.limit_micros, s.minimum_st, s.vendors, s.regions, s.tiers "
+    "SELECT s.order_id, b.product_id, b.limit_micros, s.minimum_st, s.vendors, s.regions, s.tiers, s.data_terms "
     f"FROM market_orderscope s {_OPEN.format('s')}"
 )
 
@@ -60,8 +63,8 @@ class FrozenBook:
     """Open orders, bids first; columns of equal length. Columns of offers only are zero for bids, and the reverse.
 
     `product` numbers `products`; `left` is what stands in the book, `available` what may trade now: an offer only
-    what its supply can still deliver. `wishes` are those of flexible bids, by row; the limit of such a row is the
-    highest of its limits, for which its money is held.
+    what its supply can still deliver. `strict` marks offers under the strictest data terms. `wishes` are those of
+    flexible bids, by row; the limit of such a row is the highest of its limits, for which its money is held.
     """
 
     products: tuple[ProductView, ...]
@@ -75,6 +78,7 @@ class FrozenBook:
     cohort: Ints
     sequence: Ints
     next_round_only: Mask
+    strict: Mask
     hold: Uuids
     cell: Uuids
     supply: Uuids
@@ -112,47 +116,63 @@ def frozen_book(market_id: UUID, *, now: datetime, product_ids: Collection[UUID]
             [part[name] if name in part else np.zeros(len(part["left"]), present.dtype) for part in (bids, offers)]
         )
 
-    names = (*_BOTH.keys() - {"product"}, "hold", "cell", "supply", "deployment", "pool", "group")
+    names = (*_BOTH.keys() - {"product"}, "strict", "hold", "cell", "supply", "deployment", "pool", "group")
     side = np.repeat(np.array([BID, OFFER], dtype=np.int64), [count, len(offers["left"])])
     columns: dict[str, Any] = {name: column(name) for name in names}
     numbers = {one.id: code for code, one in enumerate(products)}
-    wishes = _wishes(market_id, columns["order"][:count], numbers, now)
+    lax = set(codes[count:][~offers["strict"]].tolist())
+    wishes = _wishes(market_id, columns["order"][:count], numbers, lax, now)
+    if lax:
+        _keep_strict(wishes, codes[:count], bids["limit"], numbers, lax)
     return FrozenBook(products, product=codes, side=side, available=available, wishes=wishes, **columns)
 
 
-def _wishes(market_id: UUID, bids: Uuids, numbers: Mapping[UUID, int], now: datetime) -> dict[int, Wish]:
+def _wishes(
+    market_id: UUID, bids: Uuids, numbers: Mapping[UUID, int], lax: Collection[int], now: datetime
+) -> dict[int, Wish]:
     """What the flexible bids accept, by row; products in which nothing stands are left out."""
     with connection.cursor() as cursor:
         cursor.execute(_READ_CHOICES, [market_id, now])
         choices = cursor.fetchall()
         cursor.execute(_READ_SCOPES, [market_id, now])
         scopes = cursor.fetchall()
-    if not choices and not scopes:
+    if not scopes:
         return {}
     rows = {order: row for row, order in enumerate(binary.to_uuids(bids))}
-    limits: dict[int, dict[int, int]] = {rows[order]: {} for order, *_ in (*choices, *scopes) if order in rows}
+    limits: dict[int, dict[int, int]] = {rows[order]: {} for order, *_ in scopes if order in rows}
     for order, product, limit in choices:
         if order in rows and product in numbers:
             limits[rows[order]][numbers[product]] = limit
-    wishes = {row: Wish(by_product) for row, by_product in limits.items()}
-    cells = _cells(numbers) if any(any(filters) for _, _, _, _, *filters in scopes) else []
+    cells = _cells(numbers)
+    wishes = {}
     for order, product, limit, minimum, *filters in scopes:
         if order not in rows:
             continue
         own = limits[rows[order]] or {numbers[product]: limit}  # one product only: no choices beside it
-        let_in = frozenset(cell for cell, *said in cells if _suits(said, filters)) if any(filters) else None
+        tells_apart = any(filters[:-1]) or not own.keys().isdisjoint(lax)
+        let_in = frozenset(cell for cell, *said in cells if _suits(said, filters)) if tells_apart else None
         wishes[rows[order]] = Wish(own, let_in, minimum)
     return wishes
+
+
+def _keep_strict(
+    wishes: dict[int, Wish], product: Ints, limit: Ints, numbers: Mapping[UUID, int], lax: Collection[int]
+) -> None:
+    """Bids that say nothing of data terms get the strictest only, where their product has others on offer too."""
+    strict = frozenset(cell for cell, *_, terms in _cells(numbers) if terms == DATA_TERMS[0])
+    for row in np.flatnonzero(np.isin(product, list(lax))).tolist():
+        if row not in wishes:
+            wishes[row] = Wish({int(product[row]): int(limit[row])}, strict)
 
 
 def _suits(said: Sequence[str], filters: Sequence[Sequence[str]]) -> bool:
     return all(not wanted or value in wanted for value, wanted in zip(said, filters, strict=True))
 
 
-def _cells(numbers: Mapping[UUID, int]) -> list[tuple[bytes, str, str, str]]:
-    """(bytes of the id, vendor, region, tier) of every cell of these products."""
-    rows = Cell.objects.filter(product_id__in=list(numbers)).values_list("id", "vendor", "region", "tier")
-    return [(cell.bytes, vendor, region, tier) for cell, vendor, region, tier in rows]
+def _cells(numbers: Mapping[UUID, int]) -> list[tuple[bytes, str, str, str, str]]:
+    """(bytes of the id, vendor, region, tier, data terms) of every cell of these products."""
+    rows = Cell.objects.filter(product_id__in=list(numbers)).values_list("id", "vendor", "region", "tier", "data_terms")
+    return [(cell.bytes, vendor, region, tier, terms) for cell, vendor, region, tier, terms in rows]
 
 
 def standing(book: FrozenBook) -> list[Standing]:

@@ -250,7 +250,13 @@ def _wishes(order_ids: list[UUID]) -> dict[UUID, tuple[tuple[Choice, ...], Scope
     return {
         one.order_id: (
             tuple(sorted(choices[one.order_id])),
-            Scope(frozenset(one.vendors), frozenset(one.regions), frozenset(one.tiers), one.minimum_st),
+            Scope(
+                vendors=frozenset(one.vendors),
+                regions=frozenset(one.regions),
+                tiers=frozenset(one.tiers),
+                minimum_st=one.minimum_st,
+                data_terms=frozenset(one.data_terms),
+            ),
         )
         for one in scopes
     }

@@ -63,6 +63,7 @@ def store(orders: Sequence[Order], drafts: Sequence[OrderDraft], products: Seque
                     regions=sorted(scope.regions),
                     tiers=sorted(scope.tiers),
                     minimum_st=scope.minimum_st,
+                    data_terms=sorted(scope.data_terms),
                 )
             )
     OrderChoice.objects.bulk_create(choices, batch_size=5_000)

@@ -91,7 +91,7 @@ def preview(draft: OrderDraft, *, now: datetime) -> Preview:
 def _expected(draft: OrderDraft, product: ProductView, quote: Quote, now: datetime) -> tuple[int, int | None]:
     """Clear the open book with this order in it. Its tie key is the last one: luck is not promised."""
     book = selectors.frozen_book(product.market_id, now=now, product_ids=[product.id])
-    rows = np.flatnonzero(book.available > 0)
+    rows = np.flatnonzero((book.available > 0) & ((book.side == BID) | book.strict))
     side = BID if draft.side == "buy" else OFFER
     result = clear(
         Book(

@@ -158,7 +158,7 @@ def _fill_book(size: int) -> None:
             SupplyDraft(
                 organisation_id=seller, pool_id=uuid4(), exclusive_group=uuid4(), deployment_id=uuid4(),
                 line="llama-3-8b", grade="interactive", window_start=window,
-                terms=CellTerms("cn-east", "listed", "nvidia", "none"), offered_st=100 * LOT * size,
+                terms=CellTerms("cn-east", "listed", "nvidia", "no-retention"), offered_st=100 * LOT * size,
                 rate_st_per_second=10**8,
             ),
             now=now,

@@ -17,7 +17,7 @@ from market import selectors, services
 from market.services import CellTerms, OrderDraft, SupplyDraft
 
 NOW = datetime(2026, 11, 24, 15, 0, 2, tzinfo=UTC)
-TERMS = CellTerms(region="cn-east", tier="listed", vendor="nvidia", data_terms="none")
+TERMS = CellTerms(region="cn-east", tier="listed", vendor="nvidia", data_terms="no-retention")
 YUAN = 10**6
 _keys = itertools.count()
 

@@ -289,7 +289,7 @@ class TestRequest:
         [
             ({}, 400, "invalid"), ({"side": "sell"}, 400, "unknown_field"), ({"quantity_st": 1000}, 400, "invalid"),
             ({"quantity_st": None}, 400, "invalid"), ({"price_per_million": "-1"}, 400, "invalid"),
-            ({"data_terms": []}, 400, "not_supported"), ({"quantity_st": "1500"}, 422, "off_lot"),
+            ({"max_latency": 1}, 400, "not_supported"), ({"quantity_st": "1500"}, 422, "off_lot"),
             ({"quantity_st": "9000000"}, 402, "insufficient_funds"),
             ({"expires_at": "2099-01-01T00:00:00Z"}, 422, "bad_expiry"),
         ],

@@ -105,7 +105,7 @@ class TestPlace:
             ({"quantity_st": "999999000"}, 402, "insufficient_funds"),
             ({"time_in_force": "gtt"}, 422, "bad_expiry"),
             ({"side": "sell"}, 400, "not_supported"),
-            ({"data_terms": ["none"]}, 400, "not_supported"),
+            ({"max_latency": 1}, 400, "not_supported"),
             ({"quantity_st": 2000000}, 400, None),
             ({"quantity_st": "-1000"}, 400, None),
             ({"quantity_st": "1e3"}, 400, None),

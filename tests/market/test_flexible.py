@@ -219,6 +219,62 @@ class TestCells:
             Fill.objects.bulk_create(rows)
 
 
+KEPT = {"data_terms": "retention-30d"}
+
+
+class TestDataTerms:
+    def test_a_bid_without_a_word_gets_the_strictest_only(
+        self, world: Any, buyer: Any, other_buyer: Any, seller: Any
+    ) -> None:
+        offer_in(world, seller, 0, 4_000, 1_700_000, **KEPT)
+        offer_in(world, seller, 0, 1_000, 1_900_000)
+        plain = world.bid(buyer, 3_000, 2_000_000)
+        easy = world.bid(
+            other_buyer, 4_000, 2_000_000, scope=Scope(data_terms=frozenset({"no-retention", "retention-30d"}))
+        )
+
+        number = world.round().number
+
+        assert (world.order(plain).filled_st, world.order(plain).average_micros) == (
+            1_000,
+            2_000_000,
+        )  # it wants more: that bounds the price
+        assert (world.order(easy).filled_st, world.order(easy).average_micros) == (4_000, 1_850_000)
+        assert certificate(number) == []
+
+    @pytest.mark.parametrize("terms", ["retention-30d", "unknown", "something else"])
+    def test_it_waits_rather_than_fall_back(self, world: Any, buyer: Any, seller: Any, terms: str) -> None:
+        offer_in(world, seller, 0, 4_000, 1_700_000, data_terms=terms)
+        bid = world.bid(buyer, 3_000, 2_000_000)
+        choosy = flexible(world, buyer, 3_000, {0: 2_000_000, 1: 2_000_000})
+        assert world.round().volume_st == 0
+        assert world.order(bid).status == world.order(choosy).status == "open"
+
+    def test_depth_and_preview_show_what_such_a_bid_reaches(self, world: Any, buyer: Any, seller: Any) -> None:
+        offer_in(world, seller, 0, 4_000, 1_700_000, **KEPT)
+        offer_in(world, seller, 0, 1_000, 1_900_000)
+        product = selectors.product_at(world.line, world.grade, world.window)
+        depth = selectors.depth(product, now=world.now)
+        assert (depth.best_offer_micros, depth.offer_st) == (1_900_000, 1_000)
+        assert selectors.tops([product.id], now=world.now)[product.id].offer_micros == 1_900_000
+        draft = services.OrderDraft(
+            buyer.organisation_id, "buy", world.line, world.grade, world.window, 3_000, 2_000_000
+        )  # fmt: skip
+        assert services.orders.preview(draft, now=world.now).expected_fill_st == 1_000
+
+    def test_the_database_refuses_it_too(self, world: Any, buyer: Any, seller: Any) -> None:
+        from market.models import Order, Round
+
+        offer = offer_in(world, seller, 0, 4_000, 1_700_000, **KEPT)
+        bid = world.bid(buyer, 3_000, 2_000_000)
+        round_, cell = Round.objects.get(state="open"), Order.objects.get(id=offer.id).cell_id
+        rows = [Fill(round=round_, order_id=o, cell_id=cell, side=s, quantity_st=1_000, price_micros=1_700_000)
+                for o, s in ((bid.id, 0), (offer.id, 1))]  # fmt: skip
+        with pytest.raises(IntegrityError, match="breaks its terms"), transaction.atomic():
+            Round.objects.filter(id=round_.id).update(state="frozen", root=b"1" * 32, closed_at=world.now)
+            Fill.objects.bulk_create(rows)
+
+
 class TestMinimum:
     def test_less_than_the_minimum_is_not_bought(self, world: Any, buyer: Any, other_buyer: Any, seller: Any) -> None:
         offer_in(world, seller, 0, 4_000, 1_700_000)
@@ -315,7 +371,8 @@ def test_any_mixture_clears_whole_and_certified(world: Any, data: st.DataObject)
         for _ in range(data.draw(st.integers(1, 5))):
             hour, vendor = data.draw(st.integers(0, 2)), data.draw(st.sampled_from(["nvidia", "huawei"]))
             quantity, price = data.draw(st.integers(1, 6)) * 1_000, data.draw(st.integers(160, 210)) * 10_000
-            offer_in(world, seller, hour, quantity, price, vendor=vendor)
+            terms = data.draw(st.sampled_from(["no-retention", "no-retention", "retention-30d"]))
+            offer_in(world, seller, hour, quantity, price, vendor=vendor, data_terms=terms)
         known = set(Cell.objects.values_list("vendor", flat=True))
         for _ in range(data.draw(st.integers(1, 6))):
             buyer = world.organisation("buyer", yuan=1)
@@ -324,7 +381,12 @@ def test_any_mixture_clears_whole_and_certified(world: Any, data: st.DataObject)
             quantity = data.draw(st.integers(1, 6)) * 1_000
             minimum = data.draw(st.sampled_from([0, 0, quantity]))
             limits = {hour: price * 10_000 for hour, price in hours.items()}
-            flexible(world, buyer, quantity, limits, scope=Scope(vendors=frozenset(names), minimum_st=minimum))
+            terms = data.draw(st.sampled_from([{"no-retention"}, {"no-retention", "retention-30d"}]))
+            scope = Scope(vendors=frozenset(names), minimum_st=minimum, data_terms=frozenset(terms))
+            if scope == Scope() and len(limits) == 1:
+                world.bid(buyer, quantity, *limits.values(), window_start=world.window + next(iter(limits)) * HOUR)
+            else:
+                flexible(world, buyer, quantity, limits, scope=scope)
         summary = world.round()
         assert market_and_ledger() == []
         if summary.volume_st:
@@ -397,6 +459,7 @@ class TestApi:
         ({"choices": [{"hour": 1}]}, 400, "unknown_field"),
         ({"choices": [{"price_per_million": "NaN"}]}, 400, "invalid"),
         ({"max_latency": 5}, 400, "not_supported"),
+        ({"data_terms": "any"}, 400, "invalid"),
     ])  # fmt: skip
     def test_says_what_is_wrong(self, api: Any, more: dict[str, Any], status: int, code: str) -> None:
         answer = self.place(api, window_start=self.hour(0), **more)

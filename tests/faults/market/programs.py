@@ -200,7 +200,7 @@ class Client:
         self.open: list[tuple[UUID, Any]] = []
 
     def declare(self) -> None:
-        terms = CellTerms(region="cn-east", tier="listed", vendor="huawei", data_terms="none")
+        terms = CellTerms(region="cn-east", tier="listed", vendor="huawei", data_terms="no-retention")
         draft = SupplyDraft(
             self.seller.organisation_id, uuid.uuid4(), uuid.uuid4(), uuid.uuid4(), LINE, GRADE, self.about["window"],
             terms, 10**10, 10**7,

@@ -33,7 +33,7 @@ class TestCheckDraft:
             ({"time_in_force": "gtt"}, errors.BadExpiry),
             ({"time_in_force": "gtt", "expires_at": NOW}, errors.BadExpiry),
             ({"expires_at": NOW + timedelta(minutes=1)}, errors.BadExpiry),
-            ({"cell": CellTerms("cn-east", "listed", "any", "none")}, errors.NotSupported),
+            ({"cell": CellTerms("cn-east", "listed", "any", "no-retention")}, errors.NotSupported),
             ({"side": "sell"}, errors.NoSupply),
         ],
     )
