@@ -16,20 +16,23 @@ from django.db import connection
 
 from market.models import AllocationUse, Book, CancelAfter, Market, Reservation, Round, Supply
 
+# Longer than the longest round that is at work: 100,000 orders take about three seconds.
+PATIENCE = "8s"
+
 
 def market_to_clear(market_id: UUID) -> Market | None:
     """The market's row for one round; None while another worker has it."""
-    return Market.objects.select_for_update(skip_locked=True, of=("self",)).filter(id=market_id).first()
+    return Market.objects.select_for_update(no_key=True, skip_locked=True, of=("self",)).filter(id=market_id).first()
 
 
 def market_to_change(market_id: UUID) -> Market:
     """The market's row, once no round is running."""
-    return Market.objects.select_for_update(of=("self",)).get(id=market_id)
+    return Market.objects.select_for_update(no_key=True, of=("self",)).get(id=market_id)
 
 
 def open_round(market: Market) -> Round:
     """The round that collects orders now."""
-    return Round.objects.select_for_update(of=("self",)).get(market=market, number=market.round_number)
+    return Round.objects.select_for_update(no_key=True, of=("self",)).get(market=market, number=market.round_number)
 
 
 def book_shared(market_id: UUID) -> None:
@@ -77,6 +80,13 @@ def reservation(reservation_id: UUID) -> Reservation | None:
 
 
 def _advisory(function: str, subject: UUID) -> None:
+    """Take an advisory lock, or give up after a while: its holder may be a process that is frozen, not at work.
+
+    :raises OperationalError: not had in time. The transaction is over; the caller may try again.
+    """
     with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('lock_timeout'), set_config('lock_timeout', %s, true)", [PATIENCE])
+        before = cursor.fetchone()[0]
         # Random bits of a UUIDv7; two subjects that share them only wait for each other.
         cursor.execute(f"SELECT {function}(%s)", [int.from_bytes(subject.bytes[8:], signed=True)])
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])

@@ -29,8 +29,18 @@ from config.services.processes import ServiceError, die_with_parent, running
 
 PORT = 5432
 DATABASE = "tokenspot"
-_DURABLE = ("-c", "wal_level=replica")
-_FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+# A process that is frozen inside a transaction loses it, and what it locked, before others give up.
+_DURABLE = ("-c", "wal_level=replica", "-c", "idle_in_transaction_session_timeout=10s")
+_FAST = (
+    "-c",
+    "idle_in_transaction_session_timeout=60s",
+    "-c",
+    "fsync=off",
+    "-c",
+    "synchronous_commit=off",
+    "-c",
+    "full_page_writes=off",
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,7 @@ class Postgres:
             "-c", "listen_addresses=", "-c", "max_connections=160", "-c", "timezone=UTC",
             "-c", "shared_preload_libraries=pg_stat_statements", "-c", "log_lock_waits=on",
             "-c", "client_connection_check_interval=1000", "-c", "shared_buffers=256MB",
-            "-c", "max_wal_size=2GB", "-c", "idle_in_transaction_session_timeout=60000",
+            "-c", "max_wal_size=2GB",
             *(_FAST if self.fast else _DURABLE),
         ]  # fmt: skip
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from tests.faults.market.counting import assert_cleared_once, assert_whole, percentile
 from tests.faults.market.stack import TIMES, Journal, Stack
 
@@ -47,6 +45,7 @@ class TestKilledAtRandomMoments:
 
         assert_cleared_once(found, said)
         cleared = len(found.rounds) - first
+        assert cleared >= 5 * TIMES
         print(f"\n{20 * TIMES} kills, {cleared} rounds, {len(clients.acknowledged('place'))} orders acknowledged")
 
 
@@ -85,9 +84,7 @@ class TestIntakeWhileRoundsClear:
         said = Journal([stack.journal("clear")])
         clearer = stack.runner("clearing", "clearing", "--journal", said.paths[0])
         with stack.load(services=2) as clients:
-            began = time.monotonic()
-            time.sleep(6 * TIMES)
-            rounds = time.monotonic() - began
+            rounds = stack.wait_for_rounds(30 * TIMES, within=30 * TIMES)
         assert stack.end(clearer) == 0, stack.log("clearing")
 
         placed = [line["ms"] for line in clients.acknowledged("place")]
@@ -97,7 +94,8 @@ class TestIntakeWhileRoundsClear:
             f"\n{len(placed)} orders beside {len(took)} rounds in {rounds:.1f} s: p50 {p50:.0f} ms, p99 {p99:.0f} ms, "
             f"worst {worst:.0f} ms; a round p50 {percentile(took, 0.5):.0f} ms, p99 {percentile(took, 0.99):.0f} ms"
         )
-        assert len(placed) >= 3
-        assert took
-        assert p99 < 3_000
+        assert len(placed) >= 50
+        assert p99 < 1_000
         assert_cleared_once(assert_whole(stack, clients), said)
+        deadlocks = (stack.state / "pg" / "log").read_text().count("deadlock detected")
+        assert deadlocks == 0, "intake and rounds take their locks in one order"
