@@ -32,6 +32,7 @@ from market.selectors.catalogue import (
     terms_of,
     the_market,
 )
+from market.selectors.cells import CellWords, cell_words
 from market.selectors.checks import Breach, verify
 from market.selectors.feed import Frame, feed_after, is_halted, snapshot
 from market.selectors.frozen import FrozenBook, frozen_book, pinned, standing
@@ -55,6 +56,7 @@ __all__ = [
     "AllocationView",
     "AmendmentView",
     "Breach",
+    "CellWords",
     "Depth",
     "DepthLevel",
     "Frame",
@@ -78,6 +80,7 @@ __all__ = [
     "best_opposites",
     "book_curve",
     "by_client_id",
+    "cell_words",
     "count",
     "depth",
     "drawable",

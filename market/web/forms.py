@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
+from accounts.kernel import formats
 from accounts.kernel.actor import Actor
+from market import selectors
+from market.kernel import windows
 from market.kernel.money import MILLION
-from market.kernel.orders import OrderDraft, Terms
+from market.kernel.orders import TIERS, Choice, OrderDraft, Scope, Terms
 from market.kernel.text import micros_of
+from market.selectors import CellWords
+from market.web import labels
 from market.web.refusals import Refusal
 
 _DECIMAL = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?", re.ASCII)
@@ -24,6 +31,25 @@ VALIDITIES = [
     ("60", gettext_lazy("1 hour")),
 ]
 UNITS = [("mst", gettext_lazy("million ST")), ("yuan", gettext_lazy("CN¥ at the limit"))]
+
+
+# The fields under "More choices".
+CHOICES = ("hours", "vendors", "regions", "tier", "all_or_nothing")
+HOURS = 12
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a bid for one product may choose beside it: other hours, and the words of the line's cells."""
+
+    hours: list[windows.Window]
+    words: CellWords
+
+
+def options(line: str, grade: str, window_start: datetime | None, *, now: datetime) -> Options:
+    """The next hours but the bid's own, and the vendors and regions that offer."""
+    others = [one for one in windows.open_windows(now) if one[0] != window_start]
+    return Options(others[:HOURS], selectors.cell_words(line, grade, now=now))
 
 
 class TicketForm(forms.Form):
@@ -50,11 +76,60 @@ class TicketForm(forms.Form):
         label=gettext_lazy("Valid"), choices=VALIDITIES, initial="gtc", widget=forms.Select(attrs={"class": "input"})
     )
 
-    def __init__(self, *args: Any, terms: Terms, **kwargs: Any) -> None:
+    hours = forms.MultipleChoiceField(
+        label=gettext_lazy("Other hours that would do as well"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=gettext_lazy(
+            "At the same limit. Each round buys where it is cheapest, and never more than the quantity."
+        ),
+        error_messages={"invalid_choice": gettext_lazy("One of these hours is over. Choose again.")},
+    )
+    vendors = forms.MultipleChoiceField(
+        label=gettext_lazy("Vendors"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=gettext_lazy("None ticked: any."),
+        error_messages={"invalid_choice": gettext_lazy("%(value)s is not on offer any more. Choose again.")},
+    )
+    regions = forms.MultipleChoiceField(
+        label=gettext_lazy("Regions"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=gettext_lazy("None ticked: any."),
+        error_messages={"invalid_choice": gettext_lazy("%(value)s is not on offer any more. Choose again.")},
+    )
+    tier = forms.ChoiceField(
+        label=gettext_lazy("Minimum tier"),
+        required=False,
+        choices=[("" if name == TIERS[0] else name, labels.TIERS[name]) for name in TIERS],
+        widget=forms.Select(attrs={"class": "input"}),
+    )
+    all_or_nothing = forms.BooleanField(label=gettext_lazy("All or nothing in one round"), required=False)
+
+    def __init__(self, *args: Any, terms: Terms, options: Options, **kwargs: Any) -> None:
         kwargs["auto_id"] = "ticket_%s"
         super().__init__(*args, **kwargs)
         self.terms = terms
         self.suggest = ""
+        lang = get_language() or "en"
+        for name, choices in (
+            ("hours", [(start.isoformat(), formats.window(start, end, lang)) for start, end in options.hours]),
+            ("vendors", [(word, word) for word in options.words.vendors]),
+            ("regions", [(word, word) for word in options.words.regions]),
+        ):
+            self.fields[name].choices = choices
+
+    @property
+    def has_choices(self) -> bool:
+        """Whether anything is chosen or wrong under "More choices": then it is shown."""
+        return any(self[name].value() or self[name].errors for name in CHOICES)
+
+    @property
+    def kept(self) -> str:
+        """All that was typed, as the query of the address that shows the form again."""
+        given = {name: self[name].value() for name in self.fields}
+        return urlencode([(name, value) for name, value in given.items() if value not in ("", None, False)], doseq=True)
 
     def clean_price(self) -> int:
         """The limit in micro-yuan per million ST."""
@@ -84,6 +159,7 @@ class TicketForm(forms.Form):
         data = self.cleaned_data
         validity = data["validity"]
         minutes = int(validity) if validity.isdigit() else None
+        starts = {data["window"], *map(datetime.fromisoformat, data["hours"])}
         return OrderDraft(
             organisation_id=actor.organisation_id,
             side="buy",
@@ -94,6 +170,13 @@ class TicketForm(forms.Form):
             limit_micros=data["price"],
             time_in_force="gtt" if minutes else validity,
             expires_at=now + timedelta(minutes=minutes) if minutes else None,
+            choices=tuple(Choice(line, start, data["price"]) for start in sorted(starts)) if len(starts) > 1 else (),
+            scope=Scope(
+                vendors=frozenset(data["vendors"]),
+                regions=frozenset(data["regions"]),
+                tiers=frozenset(TIERS[TIERS.index(data["tier"]) :]) if data["tier"] else frozenset(),
+                minimum_st=data["quantity_st"] if data["all_or_nothing"] else 0,
+            ),
         )
 
     def refuse(self, refusal: Refusal) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from accounts.kernel import formats
 from accounts.kernel.errors import DomainError
+from market.kernel.errors import OutsideCollar
 from market.kernel.text import price_text
+from market.kernel.windows import WINDOW
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,16 @@ def explain(error: DomainError) -> Refusal:
             _("%(filled)s ST are filled already. Ask for more than that, or cancel the rest.") % filled,
         )
     return Refusal(_FIELDS.get(error.code, ""), _sentence(error))
+
+
+def explain_hour(error: OutsideCollar, start: datetime) -> Refusal:
+    """The refusal of a limit in one of the other hours that a bid accepts."""
+    words = {
+        "hour": formats.window(start, start + WINDOW, get_language() or "en"),
+        **_price(error.details["highest_micros"]),
+    }
+    text = _("In the hour %(hour)s the highest limit taken now is %(price)s. Leave it out, or lower the limit.")
+    return Refusal("hours", text % words)
 
 
 _FIELDS = {

@@ -21,12 +21,12 @@ from accounts.selectors import clock
 from accounts.services import idempotency
 from market import selectors, services
 from market.kernel import windows
-from market.kernel.errors import NoMarket, NotFound, UnknownLine
+from market.kernel.errors import NoMarket, NotFound, OutsideCollar, UnknownLine
 from market.kernel.text import price_text
 from market.selectors import LineView
-from market.web import amending, certificates, figures, labels
-from market.web.forms import TicketForm
-from market.web.refusals import explain
+from market.web import amending, certificates, figures, labels, wishes
+from market.web.forms import TicketForm, options
+from market.web.refusals import explain, explain_hour
 
 REFUSED = 422
 PAGE = 50
@@ -83,7 +83,7 @@ class Line(_LinePage):
             )
         except (UnknownLine, NoMarket):
             return not_found_page(request)
-        context["form"] = _form(context, request)
+        context["form"] = _form(context, request, now)
         context["may_buy"] = _may_buy(request)
         return render(request, "market/line.html", context)
 
@@ -106,7 +106,7 @@ class Live(_LinePage):
         return render(request, "market/live.html", context)
 
 
-def _form(context: dict[str, Any], request: HttpRequest) -> TicketForm:
+def _form(context: dict[str, Any], request: HttpRequest, now: datetime) -> TicketForm:
     product = context.get("product")
     quote = context.get("quote")
     depth = context.get("depth")
@@ -119,8 +119,12 @@ def _form(context: dict[str, Any], request: HttpRequest) -> TicketForm:
         "quantity": request.GET.get("quantity", ""),
         "unit": request.GET.get("unit", "mst"),
         "validity": request.GET.get("validity", "gtc"),
+        **{name: request.GET.getlist(name) for name in ("hours", "vendors", "regions")},
+        "tier": request.GET.get("tier", ""),
+        "all_or_nothing": bool(request.GET.get("all_or_nothing", "")),
     }
-    return TicketForm(initial=initial, terms=terms)
+    others = options(context["line"].slug, context["grade"], context["window_start"], now=now)
+    return TicketForm(initial=initial, terms=terms, options=others)
 
 
 class Ticket(ActorPage):
@@ -138,7 +142,8 @@ class Ticket(ActorPage):
             return not_found_page(request)
         if terms is None or not self.actor.is_buyer:
             return not_found_page(request)
-        form = TicketForm(request.POST, terms=terms)
+        others = options(slug, request.POST["grade"], _instant(request.POST.get("window", "")), now=now)
+        form = TicketForm(request.POST, terms=terms, options=others)
         context: dict[str, Any] = {"line": line, "form": form, "may_buy": True}
         if not form.is_valid():
             return self.refused(request, context)
@@ -174,7 +179,10 @@ class TicketPreview(Ticket):
     ) -> HttpResponse:
         """The figures of the order as it stands in the form."""
         preview = services.orders.preview(draft, now=now)
-        return self.show(request, "market/preview.html", {**context, "draft": draft, "preview": preview})
+        accepts = wishes.of_draft(draft)
+        return self.show(
+            request, "market/preview.html", {**context, "draft": draft, "preview": preview, "accepts": accepts}
+        )
 
     def refused(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         """Say what is missing where the figures would stand."""
@@ -189,15 +197,20 @@ class TicketReview(Ticket):
     ) -> HttpResponse:
         """All figures again, to be confirmed. The key makes a second click the same order."""
         preview = services.orders.preview(draft, now=now)
-        product = selectors.product_at(draft.line, draft.grade, draft.window_start)
-        if product is not None:
-            services.orders.check_collar(draft, selectors.quote(product, now=now))
+        for start in [draft.window_start, *(one.window_start for one in draft.choices)]:
+            product = selectors.product_at(draft.line, draft.grade, start)
+            try:
+                if product is not None:
+                    services.orders.check_collar(draft, selectors.quote(product, now=now))
+            except OutsideCollar as error:
+                context["form"].refuse(explain(error) if start == draft.window_start else explain_hour(error, start))
+                return self.refused(request, context)
         if preview.short_micros:
             context["short"] = True
         return self.show(
             request,
             "market/review.html",
-            {**context, "draft": draft, "preview": preview, "key": uuid4().hex,
+            {**context, "draft": draft, "preview": preview, "accepts": wishes.of_draft(draft), "key": uuid4().hex,
              "grade_label": labels.grade(draft.grade), "window_end": draft.window_start + windows.WINDOW},
         )  # fmt: skip
 
@@ -209,7 +222,7 @@ class TicketPlace(Ticket):
         self, request: HttpRequest, context: dict[str, Any], draft: services.OrderDraft, now: datetime
     ) -> HttpResponse:
         """Place it once, and show the receipt."""
-        payload = {name: request.POST.get(name, "") for name in context["form"].fields}
+        payload = {name: request.POST.getlist(name) for name in context["form"].fields}
 
         def effect() -> dict[str, Any]:
             return {"order": ids.encode("ord", services.orders.place(draft, actor=self.actor, now=now).id)}

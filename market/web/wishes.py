@@ -22,10 +22,11 @@ def of_order(view: OrderView) -> dict[str, Any]:
 
 
 def of_draft(draft: OrderDraft) -> dict[str, Any] | None:
-    """The same of a bid to be placed; None for one that is not flexible."""
+    """The same of a bid to be placed, without what it leaves open; None for one that is not flexible."""
     if not draft.is_flexible:
         return None
-    return _told(draft.choices, draft.scope, draft.organisation_id, quantity_st=draft.quantity_st)
+    told = _told(draft.choices, draft.scope, draft.organisation_id, quantity_st=draft.quantity_st)
+    return {**told, "terms": [(label, words) for label, words in told["terms"] if words != _("Any")]}
 
 
 def _told(choices: Iterable[Choice], scope: Scope, organisation_id: UUID, *, quantity_st: int) -> dict[str, Any]:

@@ -39,6 +39,17 @@
     choice.focus();
   });
 
+  // The ticket is long: after each step its first fault, else its top, is in view.
+  document.addEventListener("htmx:afterSettle", (event) => {
+    if (event.target.id !== "ticket-body") return;
+    const fault = event.target.querySelector("[aria-invalid=true], .error");
+    if (fault) {
+      fault.scrollIntoView({ block: "center" });
+      if (fault.matches("input, select")) fault.focus({ preventScroll: true });
+    } else if (event.target.getBoundingClientRect().top < 0) (sheet() ?? event.target).scrollIntoView();
+    if (sheet()?.matches(":popover-open") && !fault) sheet().scrollTop = 0;
+  });
+
   function guard() {
     for (const button of document.querySelectorAll("[data-requires-live]")) button.disabled = !live;
     for (const reason of document.querySelectorAll("[data-not-live-reason]")) reason.hidden = live;
