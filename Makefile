@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python -m config.services.run --
 
-.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel lint bench clear-books clear-cases docs-check messages lock
+.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel lint bench bench-full clear-books clear-cases docs-check messages lock
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -47,6 +47,10 @@ lint: env-dev
 ## make bench        each benchmark: a table, then one JSON line a figure
 bench: env-dev
 	@for file in tests/bench/*_speed.py; do TOKENSPOT_DATABASE_ROLE=owner $(RUN) $(BIN)/python $$file $(ARGS) || exit 1; done
+
+## make bench-full   all that, and SOCKETS (default 3,000) listeners of the live feed for 20 rounds
+bench-full: bench
+	@FEED_SOCKETS=$(or $(SOCKETS),3000) FEED_ROUNDS=$(or $(ROUNDS),20) $(BIN)/python -m pytest tests/market/test_feed_many.py -q -s
 
 ## make clear-books  BOOKS=FOLDER: clear every book of FOLDER/books.csv.gz; prints CSV
 clear-books: env
