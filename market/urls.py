@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from market.web import amending, certificates, views
+from market.web import amending, certificates, exports, views
 
 app_name = "market"
 urlpatterns = [
@@ -13,6 +13,7 @@ urlpatterns = [
     path("market/<str:slug>/review/", views.TicketReview.as_view(), name="review"),
     path("market/<str:slug>/place/", views.TicketPlace.as_view(), name="place"),
     path("orders/", views.Orders.as_view(), name="orders"),
+    path("orders/export.csv", exports.OrdersFile.as_view(), name="orders_file"),
     path("orders/cancel/", views.CancelAll.as_view(), name="cancel_all"),
     path("orders/<str:public_id>/", views.OrderPage.as_view(), name="order"),
     path("orders/<str:public_id>/amend/", amending.AmendOrder.as_view(), name="amend"),

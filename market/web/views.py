@@ -24,7 +24,7 @@ from market.kernel import windows
 from market.kernel.errors import NoMarket, NotFound, OutsideCollar, UnknownLine
 from market.kernel.text import price_text
 from market.selectors import LineView
-from market.web import amending, certificates, figures, labels, wishes
+from market.web import amending, certificates, exports, figures, labels, wishes
 from market.web.forms import TicketForm, options
 from market.web.refusals import explain, explain_hour
 
@@ -248,13 +248,7 @@ class Orders(ActorPage):
         """Newest first, by status and line."""
         status, line = request.GET.get("status", ""), request.GET.get("line", "")
         before = _public_id(request.GET.get("cursor", ""))
-        found = selectors.orders(
-            self.actor,
-            status=status if status in labels.STATUSES else None,
-            line=line or None,
-            before=before,
-            limit=PAGE + 1,
-        )
+        found = selectors.orders(self.actor, **exports.filters(request), before=before, limit=PAGE + 1)
         return render(
             request,
             "market/orders.html",
@@ -262,6 +256,7 @@ class Orders(ActorPage):
                 "rows": [figures.order_row(one) for one in found[:PAGE]],
                 "next": ids.encode("ord", found[PAGE - 1].id) if len(found) > PAGE else None,
                 "first_page": before is None,
+                "most_rows": exports.MOST,
                 "total": selectors.count(self.actor),
                 "open_count": selectors.open_count(self.actor),
                 "status": status,
