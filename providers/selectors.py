@@ -5,19 +5,33 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import QuerySet, Sum
 
 from accounts.kernel.actor import Actor
 from market import selectors as market
+from market.kernel import windows
 from providers.kernel.errors import NotFound
-from providers.kernel.schedule import Calendar, Hours, Once, Schedule, Weekly, unmask
+from providers.kernel.outlook import Traded
+from providers.kernel.schedule import MARKET_CLOCK, Calendar, Hours, Once, Schedule, Weekly, unmask
 from providers.models import Deployment, EngineKey, OfferPlan, Pool, PostedOffer
 
 # How far back the sold share of an offer looks.
 SOLD_SHARE_DAYS = timedelta(days=7)
+
+# A week of rounds is long and its prices are few, so the database adds them up; `market.selectors.trades` tells them
+# one by one, product by product.
+_TRADED = """
+    SELECT d.window_start, p.price_micros, sum(p.volume_st)
+    FROM market_product d JOIN market_roundprice p ON p.product_id = d.id AND p.volume_st > 0
+    JOIN market_round r ON r.id = p.round_id
+    WHERE d.market_id = %s AND d.line_id = %s AND d.grade = %s AND d.window_end > %s
+        AND r.closed_at >= %s AND r.closed_at < %s
+    GROUP BY d.window_start, p.price_micros ORDER BY d.window_start, p.price_micros
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +200,34 @@ def rates_taken(deployment_id: UUID, window_starts: Collection[datetime]) -> dic
         .values_list("window_start", "rate")
     )
     return {start: int(rate) for start, rate in rows}
+
+
+class ListPrices:
+    """The list prices of a line and grade; each day's is read once."""
+
+    def __init__(self, line: str, grade: str) -> None:
+        self._line, self._grade = line, grade
+        self._by_day: dict[date, int | None] = {}
+
+    def of_window(self, window_start: datetime, *, created_at: datetime | None = None) -> int | None:
+        """The one that counts: that of the day on which the window opened for trading, or the offer was made."""
+        at = window_start - windows.WINDOWS_AHEAD * windows.WINDOW
+        at = max(at, created_at) if created_at else at
+        day = at.astimezone(MARKET_CLOCK).date()
+        if day not in self._by_day:
+            found = market.list_price(self._line, self._grade, at=at)
+            self._by_day[day] = found.price_micros if found else None
+        return self._by_day[day]
+
+
+def traded(line: str, grade: str, *, since: datetime, until: datetime) -> list[Traded]:
+    """What the rounds closed in `[since, until)` traded of a line and grade, by window and price.
+
+    :raises UnknownLine: there is no active line of this name.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_TRADED, [market.the_market().id, market.line(line).id, grade, since, since, until])
+        return [Traded(start, price, int(volume)) for start, price, volume in cursor.fetchall()]
 
 
 def schedule_of(row: OfferPlan) -> Schedule:

@@ -15,7 +15,6 @@ from accounts.kernel.actor import Actor
 from accounts.services import audit
 from market import selectors as market
 from market import services as trading
-from market.kernel import windows
 from market.kernel.errors import MarketHalted, OrderEnded
 from market.kernel.orders import CellTerms, OrderDraft, SupplyDraft, Terms
 from providers import locks, selectors
@@ -73,11 +72,12 @@ def preview(draft: PlanDraft, *, actor: Actor, now: datetime) -> OfferPreview:
     opened = [(start, end) for start, end in market.open_windows(now) if covers(draft.schedule, start)]
     taken = selectors.rates_taken(deployment.id, [start for start, _ in opened])
     declared = capacity.declared_rate(deployment.rate_st_per_second, deployment.share_bps)
+    list_prices = selectors.ListPrices(deployment.line, draft.grade)
     windows = []
     for start, end in opened:
         seconds = capacity.seconds_left(now, start, end)
         rate = capacity.offer_rate(declared, draft.share_bps, [taken.get(start, 0)])
-        listed = _list_price(deployment.line, draft.grade, start, created_at=now)
+        listed = list_prices.of_window(start, created_at=now)
         windows.append(
             WindowPreview(
                 start=start,
@@ -257,7 +257,8 @@ def _post_window(plan: OfferPlan, start: datetime, end: datetime, *, now: dateti
         quantity_st = capacity.offered_st(rate, capacity.seconds_left(now, start, end), terms.lot_st)
         if quantity_st == 0:
             raise _NoCapacity("Other offers take what this deployment can do in this window.")
-        listed = _list_price(deployment.line.slug, plan.grade, start, created_at=plan.created_at)
+        list_prices = selectors.ListPrices(deployment.line.slug, plan.grade)
+        listed = list_prices.of_window(start, created_at=plan.created_at)
         limit_micros = pricing.limit_micros(listed, plan.discount_bps, plan.floor_micros, terms.tick_micros)
         posted = PostedOffer(
             plan=plan,
@@ -334,13 +335,6 @@ def _cancelled(order_id: UUID, *, actor: Actor, now: datetime) -> market.OrderVi
             return trading.orders.cancel(order_id, actor=actor, now=now)
     except OrderEnded:  # filled to the last lot, or expired
         return market.orders_many([order_id])[order_id]
-
-
-def _list_price(line: str, grade: str, window_start: datetime, *, created_at: datetime) -> int | None:
-    """The list price that counts: that of the day on which the window opened for trading, or the offer was made."""
-    opens_at = window_start - windows.WINDOWS_AHEAD * windows.WINDOW
-    found = market.list_price(line, grade, at=max(opens_at, created_at))
-    return found.price_micros if found else None
 
 
 def _audit(actor: Actor, action: str, plan_id: UUID, now: datetime) -> None:

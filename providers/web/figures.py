@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from accounts.kernel import ids
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from accounts.kernel import formats, ids
 from accounts.kernel.actor import Actor
+from market.kernel.text import price_text
 from providers import selectors
 from providers.kernel.capacity import declared_rate
 from providers.kernel.drafts import PlanDraft
-from providers.kernel.schedule import Calendar
+from providers.kernel.outlook import Level
+from providers.kernel.schedule import Calendar, Once
 from providers.selectors import DeploymentView, PlanView
 from providers.services.offers import OfferPreview
+from providers.services.outlook import BookView, Outlook
 from providers.web import labels
 
 _PERCENT = 100
@@ -34,15 +40,64 @@ def offer(plan: PlanView) -> dict[str, Any]:
     }
 
 
-def preview(draft: PlanDraft, found: OfferPreview) -> dict[str, Any]:
-    """What an offer would post, each window with the name of its day."""
-    by_calendar = isinstance(draft.schedule, Calendar)
+def outlook(draft: PlanDraft, seen: Outlook) -> dict[str, Any]:
+    """What an offer would post, each window with the name of its day; one window's book; and the replay."""
+    by_calendar, found = isinstance(draft.schedule, Calendar), seen.preview
     return {
         "preview": found,
+        "book": _book(seen.book, found) if seen.book else None,
+        "replay": seen.replay,
+        "once": isinstance(draft.schedule, Once),
         "windows": [(one, labels.day(one.day)) for one in found.windows],
         "by_calendar": by_calendar,
         "unpublished": by_calendar and not all(one.day.published for one in found.windows),
     }
+
+
+def _book(view: BookView, found: OfferPreview) -> dict[str, Any]:
+    """Supply and demand of one window with the offer in it, as a chart and its table."""
+    lang, own, limit = get_language() or "en", view.own, view.window.limit_micros
+    bids, offers, yours = _("Bids"), _("Offers"), _("Your offer")
+    mine = (limit, own.to_st) if view.window.quantity_st else None
+    step = {"from": price_text(own.from_st), "to": price_text(own.to_st), "price": price_text(limit), "side": "supply"}
+    return {
+        "windows": [
+            (one.start.isoformat(), formats.window(one.start, one.end, lang), one is view.window)
+            for one in found.windows
+        ],
+        "nothing_left": mine is None,
+        "title": _("Open supply and demand, with your offer") if mine else _("Open supply and demand"),
+        "summary": formats.window(view.window.start, view.window.end, lang),
+        "legend": [("demand", bids), ("supply", offers), *([("own sell", yours)] if mine else [])],
+        "headers": [_("Side and price, CN¥/M ST"), _("Cumulative quantity, ST")],
+        "rows": [
+            *(_row(bids, level) for level in view.demand),
+            *(_row(yours if level == mine else offers, level) for level in own.supply),
+        ],
+        "data": {
+            "x": _("Quantity, M ST"),
+            "y": _("CN¥/M ST"),
+            "names": {"demand": bids, "supply": offers},
+            "demand": [_step(level, lang) for level in view.demand],
+            "supply": [_step(level, lang) for level in own.supply],
+            "clearing": None,
+            "own": [step] if mine else [],
+        },
+        "limit_micros": limit,
+        "last_price_micros": view.last_price_micros,
+        "ahead_st": own.from_st,
+        "wanted_st": own.wanted_st,
+    }
+
+
+def _row(name: str, level: Level) -> tuple[str, str]:
+    return f"{name} {formats.per_million_number(level[0])}", formats.tokens_exact(level[1])
+
+
+def _step(level: Level, lang: str) -> list[str]:
+    price, size = level
+    text = f"{formats.unit_price_per_million(price, lang, unit='st')} · {formats.tokens_compact(size, lang)} ST"
+    return [price_text(size), price_text(price), text]
 
 
 def pools(actor: Actor) -> list[dict[str, Any]]:

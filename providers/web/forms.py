@@ -166,10 +166,10 @@ class OfferForm(ProviderForm):
         choices=[(str(hour), f"{hour:02d}:00") for hour in range(1, 25)],
         help_text=_("An earlier hour than “from” runs over midnight"),
     )  # fmt: skip
-    workday_from = _hour(_("Working days from (UTC+08:00)"), range(24), initial="1")
-    workday_to = _hour(_("Working days to (UTC+08:00)"), range(1, 25), initial="7")
-    restday_from = _hour(_("Days off from (UTC+08:00)"), range(24), initial="0")
-    restday_to = _hour(_("Days off to (UTC+08:00)"), range(1, 25), initial="24")
+    workday_from = _hour(_("Working days from"), range(24), initial="1")
+    workday_to = _hour(_("Working days to"), range(1, 25), initial="7")
+    restday_from = _hour(_("Days off from"), range(24), initial="0")
+    restday_to = _hour(_("Days off to"), range(1, 25), initial="24")
     window = forms.ChoiceField(label=_("Window (UTC+08:00)"), required=False)
     discount = forms.DecimalField(
         label=_("Discount on the list price"), min_value=0, max_value=Decimal("99.99"), max_digits=4, decimal_places=2,

@@ -93,9 +93,12 @@ class NewOffer(ProviderPage):
         return self._show(request, self._form(request, None))
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Save as a draft, or save and post."""
+        """Save as a draft, or save and post; or only preview, for browsers without scripts."""
         now = clock.now()
         form = self._form(request, request.POST)
+        if request.POST.get("action") == "preview":
+            shown = self._look(request, form)
+            return self._show(request, form, status=200 if shown else _CHANGED, **shown)
         if form.is_valid():
             try:
                 plan_id = services.offers.create(form.draft(), actor=self.actor, now=now)
@@ -116,8 +119,19 @@ class NewOffer(ProviderPage):
             initial={"deployment": asked} if asked else None,
         )  # fmt: skip
 
-    def _show(self, request: HttpRequest, form: forms.OfferForm, status: int = 200) -> HttpResponse:
-        context = self.context(form=form, has_deployment=form.has_deployment)
+    def _look(self, request: HttpRequest, form: forms.OfferForm) -> dict[str, Any]:
+        """What the offer would meet; empty where the form is not complete."""
+        if not form.is_valid():
+            return {}
+        draft, over = form.draft(), request.POST.get("over", "")
+        try:
+            return figures.outlook(draft, services.outlook.look(draft, over=over, actor=self.actor, now=clock.now()))
+        except DomainError as error:
+            form.refuse(error)
+            return {}
+
+    def _show(self, request: HttpRequest, form: forms.OfferForm, status: int = 200, **more: Any) -> HttpResponse:
+        context = self.context(form=form, has_deployment=form.has_deployment, **more)
         return render(request, "providers/offer_form.html", context, status=status)
 
 
@@ -127,13 +141,7 @@ class OfferPreview(NewOffer):
     def post(self, request: HttpRequest) -> HttpResponse:
         """What the offer would post in the windows that are open now; nothing is written."""
         form = self._form(request, request.POST)
-        shown: dict[str, Any] = {}
-        if form.is_valid():
-            try:
-                draft = form.draft()
-                shown = figures.preview(draft, services.offers.preview(draft, actor=self.actor, now=clock.now()))
-            except DomainError as error:
-                form.refuse(error)
+        shown = self._look(request, form)
         return render(request, "providers/offer_preview.html", {"form": form, **shown})
 
 

@@ -168,6 +168,40 @@ class TestOffers:
         assert message in answer.content.decode()
         assert selectors.plans_of(scene.provider, now=now) == []
 
+    def test_the_preview_shows_the_book_and_the_past(self, provider: Client, scene: Scene, deployment, now) -> None:
+        answer = provider.post(
+            reverse("providers:preview_offer"), filled(deployment), headers={"hx-request": "true"}
+        ).content.decode()
+
+        assert "Your offer over today" in answer and 'data-chart="supply-demand"' in answer
+        assert "Your offer 2.16" in answer
+        assert "What it would have sold" in answer and "nothing to compare with" in answer
+        assert "Past rounds promise nothing" in answer
+
+    def test_without_scripts_a_button_previews_and_nothing_is_saved(
+        self, provider: Client, scene: Scene, deployment, now
+    ) -> None:
+        night = Weekly(frozenset(range(7)), 22, 6)
+        last = [start for start, _ in market.open_windows(now) if covers(night, start)][-1]
+        body = {**filled(deployment), "action": "preview", "over": last.isoformat()}
+
+        answer = provider.post(reverse("providers:new_offer"), body)
+
+        page = answer.content.decode()
+        assert answer.status_code == 200
+        assert f'<option value="{last.isoformat()}" selected>' in page
+        assert "Your offer 2.16" in page and "data-chart" not in page  # a table, as nothing would draw the chart
+        assert 'value="35"' in page
+        assert selectors.plans_of(scene.provider, now=now) == []
+
+    def test_a_preview_without_a_floor_says_what_is_missing(self, provider: Client, scene: Scene, deployment) -> None:
+        body = {**filled(deployment, floor=""), "action": "preview"}
+
+        answer = provider.post(reverse("providers:new_offer"), body)
+
+        assert answer.status_code == 422
+        assert "This field is required" in answer.content.decode()
+
     def test_working_days_and_days_off_have_their_own_hours(
         self, provider: Client, scene: Scene, deployment, now
     ) -> None:
