@@ -38,6 +38,7 @@ from market.selectors.feed import Frame, feed_after, is_halted, snapshot
 from market.selectors.frozen import FrozenBook, frozen_book, pinned, standing
 from market.selectors.halts import HaltView, halts
 from market.selectors.history import TradeView, bars, index, trades
+from market.selectors.offered import best_offers
 from market.selectors.orders import (
     OrderView,
     best_opposites,
@@ -77,6 +78,7 @@ __all__ = [
     "allocations_many",
     "amendments",
     "bars",
+    "best_offers",
     "best_opposites",
     "book_curve",
     "by_client_id",

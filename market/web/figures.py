@@ -20,6 +20,7 @@ from market.selectors import AllocationView, DepthLevel, LineView, MarketState, 
 from market.web import labels, wishes
 
 HISTORY = 60
+CHEAPEST = 8
 
 
 def index(organisation_id: UUID | None, *, now: datetime) -> dict[str, Any]:
@@ -52,18 +53,18 @@ def line_page(
         line.slug, now, organisation_id=organisation_id
     )}  # fmt: skip
     product = products.get((grade, window_start))
-    tops = selectors.tops([one.id for one in products.values() if one.grade == grade], now=now)
+    offers = selectors.best_offers([one for one in products.values() if one.grade == grade], now=now)
     picker = []
     for start, end in selectors.open_windows(now):
         one = products.get((grade, start))
-        top = tops.get(one.id) if one else None
+        offer = offers.get(one.id) if one else None
         picker.append(
             {
                 "id": start.isoformat(),
                 "start": start,
                 "end": end,
                 "selected": start == window_start,
-                "note": "CN¥" + formats.per_million_number(top.offer_micros) if top and top.offer_micros else "—",
+                "note": "CN¥" + formats.per_million_number(offer) if offer else "—",
             }
         )
     return {
@@ -104,8 +105,23 @@ def live(
         "history": history[:10],
         "curve": curve_figure(product, last, now=now),
         "prices": price_figure(history),
+        "cheapest": cheapest_hours(product, organisation_id, now=now),
         "summary": _summary(product, quote.last_price_micros, depth.best_offer_micros),
     }
+
+
+def cheapest_hours(product: ProductView, organisation_id: UUID | None, *, now: datetime) -> list[dict[str, Any]]:
+    """The cheapest open windows of the product's line and grade: by best offer, else by the last trade."""
+    found = selectors.products(product.line, now, grade=product.grade, organisation_id=organisation_id)
+    offers, quotes = selectors.best_offers(found, now=now), selectors.quotes(found, now=now)
+    hours = []
+    for one in found:
+        offer = offers.get(one.id)
+        price = offer if offer is not None else quotes[one.id].last_price_micros
+        if price is not None:
+            hours.append({"product": one, "price_micros": price, "on_offer": offer is not None})
+    hours.sort(key=lambda hour: (hour["price_micros"], hour["product"].window_start))
+    return [{**hour, "shown": hour["product"].id == product.id} for hour in hours[:CHEAPEST]]
 
 
 def ladder(levels: list[DepthLevel], depth: selectors.Depth) -> list[dict[str, Any]]:

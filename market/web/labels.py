@@ -16,6 +16,11 @@ VALIDITY = {
     "gtt": _("Until a time"),
 }
 TIERS = {"probation": _("Any"), "listed": _("Listed or verified"), "verified": _("Verified only")}
+DATA_TERMS = {
+    "no-retention": _("Nothing kept, no training, mainland"),
+    "retention-30d": _("Kept up to 30 days against abuse, no training, mainland"),
+    "unknown": _("Not declared, which counts as the worst"),
+}
 STATUSES = ("open", "partially_filled", "filled", "cancelled", "expired")
 
 

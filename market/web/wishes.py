@@ -11,14 +11,16 @@ from django.utils.translation import gettext as _
 from accounts.kernel import formats
 from market import selectors
 from market.kernel import windows
-from market.kernel.orders import TIERS, Choice, OrderDraft, Scope
+from market.kernel.orders import DATA_TERMS, TIERS, Choice, OrderDraft, Scope
 from market.selectors import OrderView
 from market.web import labels
 
 
 def of_order(view: OrderView) -> dict[str, Any]:
     """The products that a placed bid accepts, and what it asks beside them."""
-    return _told(view.choices, view.scope, view.organisation_id, quantity_st=view.quantity_st)
+    told = _told(view.choices, view.scope, view.organisation_id, quantity_st=view.quantity_st)
+    accepted = "; ".join(str(labels.DATA_TERMS[name]) for name in DATA_TERMS if name in view.scope.data_terms)
+    return {**told, "terms": [*told["terms"], (_("What happens to prompts"), accepted)]}
 
 
 def of_draft(draft: OrderDraft) -> dict[str, Any] | None:

@@ -195,6 +195,7 @@ class TestFlexibleBid:
         for label, words in (
             ("Vendors", "nvidia"), ("Regions", "Any"), ("Minimum tier", "Listed or verified"),
             ("Minimum quantity", "At least 1,000 ST in a round"),
+            ("What happens to prompts", "Nothing kept, no training, mainland"),
         ):  # fmt: skip
             assert f"<dt>{label}</dt><dd>{words}</dd>" in text
 
