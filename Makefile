@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python -m config.services.run --
 
-.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel lint bench bench-full clear-books clear-cases docs-check messages lock
+.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel lint bench bench-peers bench-full clear-books clear-cases docs-check messages lock
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -51,6 +51,12 @@ bench: env-dev
 ## make bench-full   all that, and SOCKETS (default 3,000) listeners of the live feed for 20 rounds
 bench-full: bench
 	@FEED_SOCKETS=$(or $(SOCKETS),3000) FEED_ROUNDS=$(or $(ROUNDS),20) $(BIN)/python -m pytest tests/market/test_feed_many.py -q -s
+
+## make bench-peers  the reference book through other people's auctions (LIQUIBOOK=FOLDER adds the C++ one)
+bench-peers: env
+	@$(PYTHON) -m venv .venv-peers
+	@$(BIN)/uv pip install -q --python .venv-peers/bin/python --require-hashes -r tests/bench/peers/requirements.txt
+	@.venv-peers/bin/python tests/bench/peers/peers_speed.py
 
 ## make clear-books  BOOKS=FOLDER: clear every book of FOLDER/books.csv.gz; prints CSV
 clear-books: env
