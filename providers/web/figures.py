@@ -11,7 +11,7 @@ from accounts.kernel import formats, ids
 from accounts.kernel.actor import Actor
 from market.kernel.text import price_text
 from providers import selectors
-from providers.kernel.capacity import declared_rate
+from providers.kernel.capacity import WHOLE_BPS, declared_rate
 from providers.kernel.drafts import PlanDraft
 from providers.kernel.outlook import Level
 from providers.kernel.schedule import Calendar, Once
@@ -47,6 +47,9 @@ def outlook(draft: PlanDraft, seen: Outlook) -> dict[str, Any]:
         "preview": found,
         "book": _book(seen.book, found) if seen.book else None,
         "replay": seen.replay,
+        "sold_percent": _percent(seen.replay.most_st * WHOLE_BPS // seen.replay.offered_st)
+        if seen.replay.offered_st
+        else "",
         "once": isinstance(draft.schedule, Once),
         "windows": [(one, labels.day(one.day)) for one in found.windows],
         "by_calendar": by_calendar,

@@ -178,6 +178,22 @@ class TestOffers:
         assert "What it would have sold" in answer and "nothing to compare with" in answer
         assert "Past rounds promise nothing" in answer
 
+    def test_the_preview_says_how_much_would_have_sold_at_most(
+        self, provider: Client, scene: Scene, deployment, now, monkeypatch
+    ) -> None:
+        start = market.open_windows(now)[3][0]
+        once = {"kind": "once", "window": start.isoformat()}
+        provider.post(reverse("providers:new_offer"), {**filled(deployment, **once), "action": "post"})
+        scene.buy(start, 36_000, 3_000_000, now=now)
+        scene.clear(now=now + timedelta(seconds=6))
+        monkeypatch.setattr(clock, "now", lambda: now + timedelta(seconds=7))
+
+        page = provider.post(reverse("providers:preview_offer"), filled(deployment, **once)).content.decode()
+
+        assert "of 1 hour that traded" in page and "1 % of what you would have offered" in page
+        assert "the same hour of every day" in page
+        assert "This offer would add nothing there" in page  # its twin is posted already
+
     def test_without_scripts_a_button_previews_and_nothing_is_saved(
         self, provider: Client, scene: Scene, deployment, now
     ) -> None:
