@@ -39,7 +39,7 @@ def main() -> int:
         book = reference(size)
         result = clear(book)
         check(book, result)
-        ours = statistics.median(_seconds(lambda: clear(book)) for _ in range(9))  # noqa: B023
+        ours = statistics.median(_seconds(lambda: clear(book)) for _ in range(9))
         print(f"{size:>8,}  {'ours':<10}{ours:>11.5f}{1:>10.1f}{result.volume:>12,}  {result.price!s:<16} checked")
         for name, peer, most in (("HiGHS", highs, 100_000), ("pymarket", pymarket, 10_000), ("nempy", nempy, 10_000),
                                  ("Liquibook", liquibook, 10**6)):  # fmt: skip
@@ -96,8 +96,8 @@ def highs(book: Book) -> Found:
     solver.run()
     solution = solver.getSolution()
     spent = time.perf_counter() - began
-    volume = int(round(float(np.array(solution.col_value)[book.side == 0].sum())))
-    return spent, volume, str(int(round(abs(solution.row_dual[0]))))
+    volume = round(float(np.array(solution.col_value)[book.side == 0].sum()))
+    return spent, volume, str(round(abs(solution.row_dual[0])))
 
 
 def pymarket(book: Book) -> Found:
@@ -135,7 +135,7 @@ def nempy(book: Book) -> Found:
     dispatch, price = market.get_unit_dispatch(), market.get_energy_prices()["price"].iloc[0]
     spent = time.perf_counter() - began
     volume = dispatch.loc[dispatch["dispatch_type"] == "generator", "dispatch"].sum()
-    return spent, int(round(volume)), f"{price:g}"
+    return spent, round(float(volume)), f"{price:g}"
 
 
 def liquibook(book: Book) -> Found | None:
