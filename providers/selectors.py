@@ -28,7 +28,7 @@ _TRADED = """
     SELECT d.window_start, p.price_micros, sum(p.volume_st)
     FROM market_product d JOIN market_roundprice p ON p.product_id = d.id AND p.volume_st > 0
     JOIN market_round r ON r.id = p.round_id
-    WHERE d.market_id = %s AND d.line_id = %s AND d.grade = %s AND d.window_end > %s
+    WHERE d.market_id = %s AND d.line_id = %s AND d.grade = %s AND d.window_start = ANY(%s)
         AND r.closed_at >= %s AND r.closed_at < %s
     GROUP BY d.window_start, p.price_micros ORDER BY d.window_start, p.price_micros
 """
@@ -220,13 +220,16 @@ class ListPrices:
         return self._by_day[day]
 
 
-def traded(line: str, grade: str, *, since: datetime, until: datetime) -> list[Traded]:
-    """What the rounds closed in `[since, until)` traded of a line and grade, by window and price.
+def traded(
+    line: str, grade: str, window_starts: Collection[datetime], *, since: datetime, until: datetime
+) -> list[Traded]:
+    """What the rounds closed in `[since, until)` traded of a line and grade in these windows, by window and price.
 
     :raises UnknownLine: there is no active line of this name.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_TRADED, [market.the_market().id, market.line(line).id, grade, since, since, until])
+        about = (market.the_market().id, market.line(line).id, grade, list(window_starts))
+        cursor.execute(_TRADED, (*about, since, until))
         return [Traded(start, price, int(volume)) for start, price, volume in cursor.fetchall()]
 
 

@@ -92,7 +92,8 @@ def replay(draft: PlanDraft, *, actor: Actor, now: datetime) -> Replay:
             limit = pricing.limit_micros(list_price, draft.discount_bps, draft.floor_micros, terms.tick_micros)
             hours.append(outlook.HourOffer(start, limit, quantity_st))
         start += windows.WINDOW
-    return outlook.replay(hours, selectors.traded(deployment.line, draft.grade, since=since, until=now))
+    starts = [hour.window_start for hour in hours]
+    return outlook.replay(hours, selectors.traded(deployment.line, draft.grade, starts, since=since, until=now))
 
 
 def _of_any_day(schedule: Schedule) -> Schedule:

@@ -150,5 +150,6 @@ class TestReplay:
 
         assert batch.priced_hours == 0
         week = {"since": after - 7 * DAY, "until": after}
-        assert selectors.traded(LINE, "interactive", **week) == [Traded(NEXT, price, 900_000)]
-        assert selectors.traded(LINE, "batch", **week) == []
+        assert selectors.traded(LINE, "interactive", [NEXT], **week) == [Traded(NEXT, price, 900_000)]
+        assert selectors.traded(LINE, "interactive", [NEXT + HOUR], **week) == []
+        assert selectors.traded(LINE, "batch", [NEXT], **week) == []
