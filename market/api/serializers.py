@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -63,6 +64,7 @@ class ChoiceInSerializer(StrictSerializer):
     """Another product that would do as well; what is left out is as in the order itself."""
 
     line = serializers.CharField(max_length=80, required=False)
+    grade = serializers.CharField(max_length=12, required=False)
     window_start = serializers.DateTimeField(required=False)
     price_per_million = serializers.RegexField(PRICE, required=False)
 
@@ -138,6 +140,7 @@ class ChoiceSerializer(serializers.Serializer):
     """A product that a flexible bid accepts, and its limit there."""
 
     line = serializers.CharField()
+    grade = serializers.CharField()
     window_start = serializers.DateTimeField()
     price_per_million = serializers.CharField()
 
@@ -484,15 +487,17 @@ def draft(data: dict[str, Any], actor: Actor, *, now: datetime) -> OrderDraft:
     expires = data.get("expires_at")
     if "expires_in_seconds" in data:
         expires = now + timedelta(seconds=data["expires_in_seconds"])
-    own = Choice(data["line"], data.get("window_start", windows.current(now)[0]), micros_of(data["price_per_million"]))
+    start = data.get("window_start", windows.current(now)[0])
+    own = Choice(data["line"], start, micros_of(data["price_per_million"]), data["grade"])
     choices = [own, *(_choice(one, own) for one in data.get("choices", ()))]
     first = max(choices, key=lambda one: one.limit_micros)
+    choices = [replace(one, grade="") if one.grade == first.grade else one for one in choices]
     quantity = _quantity(data, actor)
     return OrderDraft(
         organisation_id=actor.organisation_id,
         side=data["side"],
         line=first.line,
-        grade=data["grade"],
+        grade=first.grade,
         window_start=first.window_start,
         quantity_st=quantity,
         limit_micros=first.limit_micros,
@@ -506,7 +511,8 @@ def draft(data: dict[str, Any], actor: Actor, *, now: datetime) -> OrderDraft:
 
 def _choice(data: dict[str, Any], own: Choice) -> Choice:
     limit = micros_of(data["price_per_million"]) if "price_per_million" in data else own.limit_micros
-    return Choice(data.get("line", own.line), data.get("window_start", own.window_start), limit)
+    start, grade = data.get("window_start", own.window_start), data.get("grade", own.grade)
+    return Choice(data.get("line", own.line), start, limit, grade)
 
 
 def _scope(data: dict[str, Any], quantity_st: int) -> Scope:
@@ -572,7 +578,12 @@ def order(view: OrderView) -> dict[str, Any]:
         "amended_at": view.amended_at,
         "ended_at": view.ended_at,
         "choices": [
-            {"line": one.line, "window_start": one.window_start, "price_per_million": price(one.limit_micros)}
+            {
+                "line": one.line,
+                "grade": one.grade or view.grade,
+                "window_start": one.window_start,
+                "price_per_million": price(one.limit_micros),
+            }
             for one in view.choices
         ],
         "vendors": sorted(view.scope.vendors),

@@ -54,7 +54,7 @@ class Products(ApiView):
             organisation_id=self.actor.organisation_id,
         )
         quotes = selectors.quotes(found, now=now)
-        tops = selectors.tops([one.id for one in found], now=now)
+        tops = selectors.tops(found, now=now)
         data = []
         for one in found:
             top = tops.get(one.id)

@@ -38,11 +38,12 @@ MOST_CHOICES = 100
 
 @dataclass(frozen=True, order=True)
 class Choice:
-    """One of several products that a bid accepts, of the bid's grade, and its limit there."""
+    """One of several products that a bid accepts, and its limit there. Without a grade: the bid's own."""
 
     line: str
     window_start: datetime
     limit_micros: int
+    grade: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,8 @@ def _check_flexible(draft: OrderDraft, terms: Terms, *, now: datetime) -> None:
         check_window(choice.window_start, now)
         if choice.limit_micros <= 0 or choice.limit_micros % terms.tick_micros:
             raise errors.OffTick("The limit is a multiple of the tick.", tick_micros=terms.tick_micros)
-    if len({(choice.line, choice.window_start) for choice in draft.choices}) < len(draft.choices):
-        raise errors.EmptyScope("A line and window is named twice.")
+    if len({(choice.line, choice.window_start, choice.grade) for choice in draft.choices}) < len(draft.choices):
+        raise errors.EmptyScope("A line, grade and window is named twice.")
     if draft.choices:
         own = Choice(draft.line, draft.window_start, draft.limit_micros)
         if own not in draft.choices or draft.limit_micros < max(choice.limit_micros for choice in draft.choices):

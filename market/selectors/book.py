@@ -12,9 +12,9 @@ from django.db import connection
 
 from market.kernel.freezing import BID, OFFER
 from market.kernel.levels import Level, cumulative, levels
-from market.kernel.orders import DATA_TERMS
 from market.selectors.catalogue import ProductView
 from market.selectors.frozen import frozen_book
+from market.selectors.offered import offered
 
 LADDER = 10
 
@@ -87,16 +87,14 @@ class Top:
     offer_st: int
 
 
-def tops(product_ids: Collection[UUID], *, now: datetime) -> dict[UUID, Top]:
-    """The best prices of those products that have open orders."""
+def tops(products: Collection[ProductView], *, now: datetime) -> dict[UUID, Top]:
+    """The best prices of those products that have open orders; offers as `depth` shows them."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT product_id, max(limit_micros) FILTER (WHERE side = 0), "
-            "coalesce(sum(quantity_left_st) FILTER (WHERE side = 0), 0)::bigint, "
-            "min(limit_micros) FILTER (WHERE side = 1), "
-            "coalesce(sum(quantity_left_st) FILTER (WHERE side = 1), 0)::bigint "
-            "FROM market_book b WHERE product_id = ANY(%s) AND expires_at > %s AND (side = 0 OR EXISTS ("
-            "SELECT FROM market_cell c WHERE c.id = b.cell_id AND c.data_terms = %s)) GROUP BY product_id",
-            [list(product_ids), now, DATA_TERMS[0]],
+            "SELECT product_id, max(limit_micros), sum(quantity_left_st)::bigint FROM market_book "
+            "WHERE side = 0 AND product_id = ANY(%s) AND expires_at > %s GROUP BY product_id",
+            [[one.id for one in products], now],
         )
-        return {product_id: Top(*row) for product_id, *row in cursor.fetchall()}
+        bids = {product_id: (price, quantity) for product_id, price, quantity in cursor.fetchall()}
+    offers = offered(products, now=now)
+    return {one: Top(*bids.get(one, (None, 0)), *offers.get(one, (None, 0))) for one in bids.keys() | offers.keys()}

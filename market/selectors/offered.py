@@ -26,7 +26,12 @@ _OFFERS = """
 
 
 def best_offers(products: Collection[ProductView], *, now: datetime) -> dict[UUID, int]:
-    """By product the lowest limit (micro-yuan per million ST) that `depth` shows too; products without one are left out.
+    """By product the lowest limit (micro-yuan per million ST) that `depth` shows too; products without one are left out."""
+    return {product_id: price for product_id, (price, _) in offered(products, now=now).items()}
+
+
+def offered(products: Collection[ProductView], *, now: datetime) -> dict[UUID, tuple[int, int]]:
+    """By product: the lowest limit, and the ST on offer, to a bid that says nothing of data terms.
 
     What a supply can still deliver goes to its offers in their order; one that gets nothing of it is none.
     """
@@ -35,13 +40,15 @@ def best_offers(products: Collection[ProductView], *, now: datetime) -> dict[UUI
     with connection.cursor() as cursor:
         cursor.execute(_OFFERS, [DATA_TERMS[0], list(by_id), now, out.organisation_ids, out.product_ids])
         rows = cursor.fetchall()
-    best: dict[UUID, int] = {}
+    found: dict[UUID, tuple[int, int]] = {}
     before: dict[UUID, int] = defaultdict(int)
     for supply, product_id, limit, left, strict, offered, sold, rate, due in rows:
         product = by_id[product_id]
         seconds = windows.seconds_left(product.window_start, now)
         most = deliverable_st(offered=offered, sold=sold, rate=rate, due_micro=due, seconds=seconds, lot=product.lot_st)
-        if strict and most > before[supply]:
-            best[product_id] = min(limit, best.get(product_id, limit))
+        available = min(left, most - before[supply])
+        if strict and available > 0:
+            price, quantity = found.get(product_id, (limit, 0))
+            found[product_id] = (min(limit, price), quantity + available)
         before[supply] += left
-    return best
+    return found

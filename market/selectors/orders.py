@@ -243,10 +243,11 @@ def _wishes(order_ids: list[UUID]) -> dict[UUID, tuple[tuple[Choice, ...], Scope
         return {}
     choices: dict[UUID, list[Choice]] = {scope.order_id: [] for scope in scopes}
     named = OrderChoice.objects.filter(order_id__in=list(choices)).values_list(
-        "order_id", "product__line__slug", "product__window_start", "limit_micros"
-    )
-    for order_id, line, window_start, limit in named:
-        choices[order_id].append(Choice(line, window_start, limit))
+        "order_id", "product__line__slug", "product__window_start", "limit_micros", "product__grade",
+        "order__product__grade",
+    )  # fmt: skip
+    for order_id, line, window_start, limit, grade, own in named:
+        choices[order_id].append(Choice(line, window_start, limit, "" if grade == own else grade))
     return {
         one.order_id: (
             tuple(sorted(choices[one.order_id])),

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from market.kernel.errors import EmptyScope
-from market.kernel.orders import OrderDraft
+from market.kernel.orders import Choice, OrderDraft
 from market.models import Cell, Order, OrderChoice, OrderScope
 from market.selectors import ProductView
 from market.services.products import product_for
@@ -19,14 +19,21 @@ def accepted(draft: OrderDraft, market_id: UUID, *, own: ProductView, now: datet
     """Every product that an order accepts, with its limit there; the order's own first.
 
     :raises UnknownLine, UnknownGrade: see there.
+    :raises EmptyScope: a grade that trades in other ticks or lots, or one product twice.
     """
     found: Accepted = [(own, draft.limit_micros)]
+    itself = Choice(draft.line, draft.window_start, draft.limit_micros)
     for choice in draft.choices:
-        if (choice.line, choice.window_start) == (draft.line, draft.window_start):
+        if choice == itself:
             continue
+        grade = choice.grade or draft.grade
         product = product_for(
-            market_id, choice.line, draft.grade, choice.window_start, organisation_id=draft.organisation_id, now=now
+            market_id, choice.line, grade, choice.window_start, organisation_id=draft.organisation_id, now=now
         )
+        if product.terms != own.terms:
+            raise EmptyScope(f"The grade {grade} trades in other ticks or lots than {draft.grade}.")
+        if product.id in {one.id for one, _ in found}:
+            raise EmptyScope("A line, grade and window is named twice.")
         found.append((product, choice.limit_micros))
     return found
 

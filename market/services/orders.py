@@ -99,8 +99,13 @@ def _earlier(drafts: Sequence[OrderDraft]) -> dict[tuple[UUID, str | None], Orde
 def _content(draft: OrderDraft) -> tuple[object, ...]:
     return (
         draft.side, draft.line, draft.grade, draft.window_start, draft.quantity_st, draft.limit_micros,
-        draft.time_in_force, rules.expires_at(draft), draft.supply_id, (tuple(sorted(draft.choices)), draft.scope),
+        draft.time_in_force, rules.expires_at(draft), draft.supply_id, (_named(draft), draft.scope),
     )  # fmt: skip
+
+
+def _named(draft: OrderDraft) -> tuple[rules.Choice, ...]:
+    """The choices as a view has them: the order's own grade goes without saying."""
+    return tuple(sorted(replace(one, grade="") if one.grade == draft.grade else one for one in draft.choices))
 
 
 def _content_of(view: OrderView) -> tuple[object, ...]:

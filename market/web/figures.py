@@ -29,7 +29,7 @@ def index(organisation_id: UUID | None, *, now: datetime) -> dict[str, Any]:
     current = [
         one for one in selectors.products(None, now, organisation_id=organisation_id) if one.window_start == start
     ]
-    quotes, tops = selectors.quotes(current, now=now), selectors.tops([one.id for one in current], now=now)
+    quotes, tops = selectors.quotes(current, now=now), selectors.tops(current, now=now)
     rows = []
     for line in selectors.lines(organisation_id):
         products = sorted(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from market.kernel.errors import (
     BadMinimum,
     DuplicateClientOrderId,
     EmptyScope,
+    MarketError,
     NotAmendable,
     NotSupported,
     OffTick,
@@ -171,6 +172,33 @@ class TestSeveralLines:
         assert world.round().volume_st == 0
 
 
+class TestSeveralGrades:
+    def test_the_cheaper_grade_is_bought(self, world: Any, buyer: Any, seller: Any) -> None:
+        offer_in(world, seller, 0, 4_000, 1_900_000)
+        world.grade = "batch"
+        services.catalogue.set_list_price(
+            line=world.line, grade="batch", price_micros=2_000_000, valid_from=date(2020, 1, 1), source="price list"
+        )
+        offer_in(world, seller, 0, 4_000, 1_650_000)
+        world.grade = "interactive"
+        own = Choice(world.line, world.window, 2_000_000)
+        bid = world.bid(buyer, 4_000, 2_000_000, choices=(own, replace(own, limit_micros=1_900_000, grade="batch")))
+
+        number = world.round().number
+
+        (allocation,) = selectors.allocations(buyer)
+        assert (allocation.grade, world.order(bid).status) == ("batch", "filled")
+        assert certificate(number) == []
+        assert [one.grade for one in world.order(bid).choices] == ["batch", ""]
+
+    @pytest.mark.parametrize("grade", ["golden", "interactive"])
+    def test_an_unknown_grade_and_the_same_product_twice_are_refused(self, world: Any, buyer: Any, grade: str) -> None:
+        own = Choice(world.line, world.window, 2_000_000)
+        with pytest.raises(MarketError):
+            world.bid(buyer, 4_000, 2_000_000, choices=(own, replace(own, limit_micros=1_900_000, grade=grade)))
+        assert selectors.open_count(buyer) == 0
+
+
 class TestCells:
     def test_a_vendor_is_asked_for_and_its_price_is_its_own(
         self, world: Any, buyer: Any, other_buyer: Any, seller: Any
@@ -256,7 +284,7 @@ class TestDataTerms:
         product = selectors.product_at(world.line, world.grade, world.window)
         depth = selectors.depth(product, now=world.now)
         assert (depth.best_offer_micros, depth.offer_st) == (1_900_000, 1_000)
-        assert selectors.tops([product.id], now=world.now)[product.id].offer_micros == 1_900_000
+        assert selectors.tops([product], now=world.now)[product.id].offer_micros == 1_900_000
         draft = services.OrderDraft(
             buyer.organisation_id, "buy", world.line, world.grade, world.window, 3_000, 2_000_000
         )  # fmt: skip
