@@ -37,17 +37,20 @@ _OF_BOOK = (
 )
 _WHERE = (
     "b.market_id = %s AND b.expires_at > %s AND (%s::uuid[] IS NULL OR b.product_id = ANY(%s::uuid[])) "
-    "AND b.organisation_id <> ALL(%s::uuid[]) AND b.product_id <> ALL(%s::uuid[])"
+    "AND b.organisation_id <> ALL(%s::uuid[]) AND (b.product_id <> ALL(%s::uuid[]){})"
 )
+# A flexible bid whose own product sits out may still buy another of its choices.
+_OR_CHOICE = " OR EXISTS (SELECT FROM market_orderchoice x WHERE x.order_id = b.order_id)"
 _READ_BIDS = (
-    f"COPY (SELECT {_OF_BOOK}, b.hold_id FROM market_book b WHERE b.side = 0 AND {_WHERE}) TO STDOUT (FORMAT binary)"
+    f"COPY (SELECT {_OF_BOOK}, b.hold_id FROM market_book b WHERE b.side = 0 AND {_WHERE.format(_OR_CHOICE)}) "
+    "TO STDOUT (FORMAT binary)"
 )
 _READ_OFFERS = (
     f"COPY (SELECT {_OF_BOOK}, c.data_terms = '{DATA_TERMS[0]}', b.cell_id, b.supply_id, s.deployment_id, s.pool_id, "
     "s.exclusive_group, "
     "s.rate_st_per_second, s.offered_st, s.sold_st, s.due_micro_st_per_second "
     "FROM market_book b JOIN market_supply s ON s.id = b.supply_id JOIN market_cell c ON c.id = b.cell_id "
-    f"WHERE b.side = 1 AND {_WHERE}) "
+    f"WHERE b.side = 1 AND {_WHERE.format('')}) "
     "TO STDOUT (FORMAT binary)"
 )
 _OPEN = "JOIN market_book b ON b.order_id = {0}.order_id WHERE b.market_id = %s AND b.expires_at > %s"

@@ -164,6 +164,24 @@ class TestSeveralLines:
         assert allocation.line == "llama-2-7b"  # it gains 0.15 there, 0.10 here
         assert certificate(number) == []
 
+    def test_a_halt_of_its_own_line_leaves_it_the_other(self, world: Any, buyer: Any, seller: Any) -> None:
+        from market.models import ModelLine
+
+        offer_in(world, seller, 0, 4_000, 1_650_000)
+        world.line = "llama-2-7b"
+        offer_in(world, seller, 0, 4_000, 1_750_000)
+        world.line = "llama-3-8b"
+        choices = (Choice("llama-3-8b", world.window, 2_000_000), Choice("llama-2-7b", world.window, 1_900_000))
+        world.bid(buyer, 4_000, 2_000_000, choices=choices)
+        line = ModelLine.objects.get(slug="llama-3-8b")
+        services.halts.impose(reason="drill", actor=buyer, now=world.now, line_id=line.id)
+
+        number = world.round().number
+
+        (allocation,) = selectors.allocations(buyer)
+        assert (allocation.line, allocation.price_micros) == ("llama-2-7b", 1_820_000)  # 1.825, down to the tick
+        assert certificate(number) == []
+
     def test_no_line_that_was_not_named(self, world: Any, buyer: Any, seller: Any) -> None:
         world.line = "llama-2-7b"
         offer_in(world, seller, 0, 4_000, 1_650_000)
