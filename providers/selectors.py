@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import QuerySet, Sum
 
 from accounts.kernel.actor import Actor
@@ -24,14 +23,6 @@ SOLD_SHARE_DAYS = timedelta(days=7)
 
 # A week of rounds is long and its prices are few, so the database adds them up; `market.selectors.trades` tells them
 # one by one, product by product.
-_TRADED = """
-    SELECT d.window_start, p.price_micros, sum(p.volume_st)
-    FROM market_product d JOIN market_roundprice p ON p.product_id = d.id AND p.volume_st > 0
-    JOIN market_round r ON r.id = p.round_id
-    WHERE d.market_id = %s AND d.line_id = %s AND d.grade = %s AND d.window_start = ANY(%s)
-        AND r.closed_at >= %s AND r.closed_at < %s
-    GROUP BY d.window_start, p.price_micros ORDER BY d.window_start, p.price_micros
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +218,7 @@ def traded(
 
     :raises UnknownLine: there is no active line of this name.
     """
-    with connection.cursor() as cursor:
-        about = (market.the_market().id, market.line(line).id, grade, list(window_starts))
-        cursor.execute(_TRADED, (*about, since, until))
-        return [Traded(start, price, int(volume)) for start, price, volume in cursor.fetchall()]
+    return [Traded(*row) for row in market.volumes(line, grade, window_starts, since=since, until=until)]
 
 
 def schedule_of(row: OfferPlan) -> Schedule:

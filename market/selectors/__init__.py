@@ -37,7 +37,7 @@ from market.selectors.checks import Breach, verify
 from market.selectors.feed import Frame, feed_after, is_halted, snapshot
 from market.selectors.frozen import FrozenBook, frozen_book, pinned, standing
 from market.selectors.halts import HaltView, halts
-from market.selectors.history import TradeView, bars, index, trades
+from market.selectors.history import TradeView, bars, index, trades, volumes
 from market.selectors.offered import best_offers
 from market.selectors.orders import (
     OrderView,
@@ -125,4 +125,5 @@ __all__ = [
     "tops",
     "trades",
     "verify",
+    "volumes",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,6 +13,7 @@ from market.kernel import bars as kernel
 from market.kernel import windows
 from market.kernel.bars import Bar, IndexPoint, Trade, Turnover
 from market.models import RoundPrice
+from market.selectors import catalogue
 
 # Products of windows that may be traded in a span: those are never further ahead than this.
 _AHEAD = (windows.WINDOWS_AHEAD + 1) * windows.WINDOW
@@ -23,6 +25,15 @@ _TURNOVERS = """
     WHERE d.market_id = %s AND d.line_id = %s AND d.grade = %s AND d.window_end > %s AND d.window_start < %s
         AND r.closed_at >= %s AND r.closed_at < %s
     GROUP BY r.id ORDER BY r.number
+"""
+
+_VOLUMES = """
+    SELECT d.window_start, p.price_micros, sum(p.volume_st)::bigint
+    FROM market_product d JOIN market_roundprice p ON p.product_id = d.id AND p.volume_st > 0
+    JOIN market_round r ON r.id = p.round_id
+    WHERE d.market_id = %s AND d.line_id = %s AND d.grade = %s AND d.window_start = ANY(%s)
+        AND r.closed_at >= %s AND r.closed_at < %s
+    GROUP BY d.window_start, p.price_micros ORDER BY d.window_start, p.price_micros
 """
 
 
@@ -60,3 +71,16 @@ def index(market_id: UUID, line_id: UUID, grade: str, *, since: datetime, until:
         cursor.execute(_TURNOVERS, [market_id, line_id, grade, since, until + _AHEAD, since, until])
         rows = cursor.fetchall()
     return kernel.index(Turnover(at, int(value), int(volume)) for at, value, volume in rows)
+
+
+def volumes(
+    line: str, grade: str, window_starts: Collection[datetime], *, since: datetime, until: datetime
+) -> list[tuple[datetime, int, int]]:
+    """(window, price in micro-yuan per million ST, ST) of what the rounds closed in `[since, until)` traded there.
+
+    :raises UnknownLine: there is no active line of this name.
+    """
+    about = (catalogue.the_market().id, catalogue.line(line).id, grade, list(window_starts), since, until)
+    with connection.cursor() as cursor:
+        cursor.execute(_VOLUMES, about)
+        return cursor.fetchall()
