@@ -83,4 +83,4 @@ def volumes(
     about = (catalogue.the_market().id, catalogue.line(line).id, grade, list(window_starts), since, until)
     with connection.cursor() as cursor:
         cursor.execute(_VOLUMES, about)
-        return cursor.fetchall()
+        return [(start, price, volume) for start, price, volume in cursor.fetchall()]
