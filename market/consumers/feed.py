@@ -21,7 +21,7 @@ from market.consumers.sockets import Receive, Scope, Send, Socket, in_pool
 
 log = structlog.get_logger(__name__)
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.25
 QUEUE_LENGTH = 8
 
 

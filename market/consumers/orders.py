@@ -35,6 +35,7 @@ from market.selectors import OrderView, changes
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.5
+SLOWEST_POLL_SECONDS = 2.0
 AUTH_SECONDS = 5.0
 RECHECK_SECONDS = 60.0
 PAGE = 200
@@ -145,8 +146,8 @@ class Pump:
                 beat = loop.time()
                 for socket in self._everybody():
                     socket.beat()
-            # However much is open, asking takes at most a tenth of the time.
-            pause = max(POLL_SECONDS, 9 * (loop.time() - began))
+            # Much open or a busy machine: ask less often, but never seldom.
+            pause = min(SLOWEST_POLL_SECONDS, max(POLL_SECONDS, 9 * (loop.time() - began)))
 
     def _everybody(self) -> list[OrdersSocket]:
         return [socket for listening in self.sockets.values() for socket in listening]

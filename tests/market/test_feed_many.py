@@ -87,6 +87,9 @@ class Listener:
         found = ((at, json.loads(text)) for at, text in self.heard)
         return [(at, one) for at, one in found if one["type"] in kinds]
 
+    def ids(self):
+        return {order["id"] for _, message in self.of("orders") for order in message["data"]}
+
 
 async def opened(exits, address, count, **options):
     gate = asyncio.Semaphore(AT_ONCE)
@@ -153,6 +156,7 @@ class TestManySockets:
             await until(
                 lambda: all(len(one.of("round")) >= ROUNDS for one in [listeners[0], listeners[-1]]), "no rounds"
             )
+            await until(lambda: all(len(one.ids()) >= ROUNDS for one in private), "not all orders")
             await asyncio.sleep(2)  # a frame told twice would come now
             figures = {
                 "opening_s": opening,
@@ -178,7 +182,7 @@ class TestManySockets:
         for listener in private:
             told = [order for _, message in listener.of("orders") for order in message["data"]]
             # The bids of the rounds and nobody else's, each with its last word.
-            assert len({order["id"] for order in told}) == ROUNDS
+            assert len(listener.ids()) == ROUNDS
             assert {(order["filled_st"], order["status"]) for order in {one["id"]: one for one in told}.values()} == {
                 ("5000", "filled")
             }
