@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
+from channels.routing import URLRouter
+from channels.security.websocket import OriginValidator, WebsocketDenier
 from django.conf import settings
-from django.http.request import validate_host
+from django.urls import path, re_path
 
 from market.api import reading, serializers
 from market.consumers import feed, orders
-from market.consumers.sockets import Receive, Scope, Send
 from market.selectors import OrderView
 
 # Where Django answers while DEBUG is on and no host is named.
@@ -23,30 +23,33 @@ def _order(view: OrderView) -> dict[str, Any]:
     return dict(reading.plain(serializers.order(view)))
 
 
-SOCKETS: dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]] = {
-    "/ws/v1/market": feed.application,
-    "/ws/v1/orders": orders.application(_order),
-}
+class OwnPages(OriginValidator):  # type: ignore[misc]  # the library has no types
+    """Refuses pages of other sites. A program says no origin, and has no cookies that could be misused."""
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        """Refuse what is no address at all, on which the library's own parsing fails; then as the library does."""
+        try:
+            for value in (value for name, value in scope["headers"] if name.lower() == b"origin"):
+                urlsplit(value.decode("ascii"))
+        except ValueError:
+            return await WebsocketDenier()(scope, receive, send)
+        return await super().__call__(scope, receive, send)
+
+    def valid_origin(self, parsed_origin: Any) -> bool:
+        """Whether a page of this site asks, or a program."""
+        hosts = list(settings.ALLOWED_HOSTS) or (_LOCAL if settings.DEBUG else [])
+        self.allowed_origins = [host.strip("[]") for host in hosts]
+        return parsed_origin is None or self.validate_origin(parsed_origin)
 
 
-async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse unknown addresses and pages of other sites before the handshake (403); answer the rest."""
-    socket = SOCKETS.get(scope["path"])
-    if socket is None or not _is_own(scope):
-        await receive()
-        await send({"type": "websocket.close"})
-    else:
-        await socket(scope, receive, send)
-
-
-def _is_own(scope: Scope) -> bool:
-    """Whether a page of this site asks, or a program: browsers always say the origin, and programs have no cookies."""
-    origins = [value for name, value in scope["headers"] if name.lower() == b"origin"]
-    if not origins:
-        return True
-    try:
-        host = urlsplit(origins[0].decode("ascii")).hostname
-    except ValueError:
-        return False
-    allowed = settings.ALLOWED_HOSTS or (_LOCAL if settings.DEBUG else [])
-    return bool(host) and validate_host(f"[{host}]" if host and ":" in host else host or "", allowed)
+# Refused before the handshake (403): unknown addresses, and pages of other sites.
+application = OwnPages(
+    URLRouter(
+        [
+            path("ws/v1/market", cast(Any, feed.application)),
+            path("ws/v1/orders", cast(Any, orders.application(_order))),
+            re_path("", cast(Any, WebsocketDenier.as_asgi())),
+        ]
+    ),
+    [],
+)

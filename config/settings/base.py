@@ -148,13 +148,6 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
 }
 
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
-        # Without socket_timeout=None redis-py 8 closes every idle WebSocket after five seconds.
-        "CONFIG": {"hosts": [{"address": addresses.redis(1), "socket_timeout": None}]},
-    }
-}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": addresses.redis(0)}}
 
 CELERY_BROKER_URL = addresses.celery(2)
