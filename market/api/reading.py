@@ -10,6 +10,7 @@ from uuid import UUID
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.utils.encoders import JSONEncoder
 
 from accounts.kernel import ids
@@ -40,12 +41,15 @@ def checked(serializer: Any, data: Any) -> dict[str, Any]:
     :raises NotSupported: it names a part of the order form that this market does not take.
     :raises ValidationError: it has another fault.
     """
+    return checked_by(serializer(), data)
+
+
+def checked_by(form: Serializer, data: Any) -> dict[str, Any]:
+    """The same by one instance for many bodies: making its fields anew for each would take half of a batch's time."""
     given = data if isinstance(data, dict) else {}
     if later := sorted(shapes.NOT_YET & given.keys()):
         raise NotSupported(f"This market does not take {', '.join(later)} yet.", fields=later)
-    found = serializer(data=data)
-    found.is_valid(raise_exception=True)
-    return dict(found.validated_data)
+    return dict(form.run_validation(data))
 
 
 def plain(value: Any) -> Any:

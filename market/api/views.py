@@ -199,7 +199,8 @@ class OrderBatch(ApiView):
         return Response(once.body)
 
     def _place(self, request: Request, given: list[Any], now: datetime) -> dict[str, Any]:
-        found = [self._draft(one, now) for one in given]
+        form = shapes.OrderInSerializer()
+        found = [self._draft(form, one, now) for one in given]
         drafts = [one for one in found if isinstance(one, OrderDraft)]
         placed = iter(services.batch.place_each(drafts, actor=self.actor, now=now))
         results = [next(placed) if isinstance(one, OrderDraft) else one for one in found]
@@ -207,9 +208,9 @@ class OrderBatch(ApiView):
         count = sum(one["order"] is not None for one in body)
         return {"placed": count, "refused": len(body) - count, "results": body}
 
-    def _draft(self, data: Any, now: datetime) -> OrderDraft | Exception:
+    def _draft(self, form: shapes.OrderInSerializer, data: Any, now: datetime) -> OrderDraft | Exception:
         try:
-            return shapes.draft(read.checked(shapes.OrderInSerializer, data), self.actor, now=now)
+            return shapes.draft(read.checked_by(form, data), self.actor, now=now)
         except (DomainError, ValidationError) as error:
             return error
 
