@@ -14,6 +14,8 @@ from market.matching_engine.network import network
 from market.matching_engine.transport import interval, welfare_prices
 
 _MOST_CUTS = 20
+# Of more blocks the best choice is not looked for: a thousand would take seconds in which nobody can trade.
+_MOST_BLOCKS = 300
 
 
 def clear_component(component: Component) -> Outcome:
@@ -23,7 +25,10 @@ def clear_component(component: Component) -> Outcome:
     """
     validate(component)
     orders = clipped(component)
-    if not any(one.is_block for one in orders):
+    blocks_in = sum(one.is_block for one in orders)
+    if blocks_in > _MOST_BLOCKS:
+        return _fallback(component, orders, 0)
+    if not blocks_in:
         outcome = _priced(component, orders, ())
         assert outcome is not None, "without blocks every optimum has its prices"
         return outcome

@@ -142,6 +142,22 @@ def test_blocks_reach_the_best_choice_in_which_no_one_loses(component: Component
         assert kept == min(as_good, key=lambda chosen: sorted(orders[n].tie for n in chosen))
 
 
+def test_a_crowd_of_blocks_is_cleared_without_looking_for_the_best_choice() -> None:
+    shuffled = random.Random(1)
+    orders = [
+        Order(0, lots := shuffled.randint(10, 1_000), 1, tie(n), (0,), (shuffled.randint(LOW, HIGH),), lots)
+        for n in range(400)
+    ]
+    orders += [
+        Order(1, shuffled.randint(10, 5_000), 1, tie(1_000 + n), (0,), (shuffled.randint(LOW, HIGH),))
+        for n in range(50)
+    ]
+    outcome = clear_component(Component(orders, (LOW,), (HIGH,), 1, SEED))
+    assert outcome.path == "fallback" and volume(outcome) > 0
+    assert all(sum(lots.values()) in {0, one.quantity} for lots, one in zip(outcome.fills[:400], orders, strict=False))
+    assert check_certificate(printed(Component(orders, (LOW,), (HIGH,), 1, SEED), outcome)) == []
+
+
 def mutations(certificate: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for number, cell in enumerate(certificate["cells"]):
