@@ -9,7 +9,9 @@ from uuid import UUID
 import structlog
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
+from accounts.http.problems import problem_response
 from accounts.http.web import ACTIVE_ORGANISATION, refusal_page
 from accounts.kernel.actor import Actor
 from accounts.models import User
@@ -37,6 +39,21 @@ class RequestIdMiddleware:
             response = self.get_response(request)
         response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         return response
+
+
+class NoNulMiddleware:
+    """Refuses addresses with a NUL, which no text in the database can have and every look-up would stumble over."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """400 before anything is asked."""
+        if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+            if request.path.startswith("/api/"):
+                return problem_response(request, 400, "malformed", "An address has no NUL.")
+            return render(request, "400.html", status=400)
+        return self.get_response(request)
 
 
 class ContentSecurityPolicyMiddleware:

@@ -13,7 +13,7 @@ from django.db import transaction
 from accounts.kernel import ids
 from accounts.kernel.actor import Actor
 from accounts.kernel.roles import ROLES
-from accounts.models import Member, Organisation, User
+from accounts.models import ApiKey, Member, Organisation, User
 from accounts.services import audit, outbox
 from accounts.services.organisations import AccountsError
 
@@ -122,7 +122,7 @@ def invite(*, actor: Actor, email: str, role: str, now: datetime) -> Invited:
 
 
 def change_role(*, actor: Actor, member_id: UUID, role: str, now: datetime) -> None:
-    """Give a member another role; the same role changes nothing.
+    """Give a member another role; the same role changes nothing. Keys that can do more than it are revoked.
 
     :raises MembersForbidden, UnknownRole, NoSuchMember, LastOwner: see there; nothing is changed.
     """
@@ -132,13 +132,14 @@ def change_role(*, actor: Actor, member_id: UUID, role: str, now: datetime) -> N
         if member.role == role:
             return
         _check_an_owner_stays(member)
+        _revoke_keys(member, now, beyond=role)
         member.role = role
         member.save(update_fields=["role"])
         _record(actor, "member.role_changed", member, now)
 
 
 def remove(*, actor: Actor, member_id: UUID, now: datetime) -> None:
-    """End a membership at once, also of open sessions; the person's sign-in and what it did stay.
+    """End a membership at once, also of open sessions and of the keys that the member made; sign-in and history stay.
 
     :raises MembersForbidden, NoSuchMember, LastOwner: see there; nothing is changed.
     """
@@ -146,6 +147,7 @@ def remove(*, actor: Actor, member_id: UUID, now: datetime) -> None:
     with transaction.atomic():
         member = _locked_member(actor, member_id)
         _check_an_owner_stays(member)
+        _revoke_keys(member, now)
         _record(actor, "member.removed", member, now)
         member.delete()
 
@@ -181,6 +183,15 @@ def _check_an_owner_stays(member: Member) -> None:
     owners = Member.objects.filter(organisation_id=member.organisation_id, role="owner")
     if member.role == "owner" and not owners.exclude(id=member.id).exists():
         raise LastOwner("An organisation keeps at least one owner: make another member owner first.")
+
+
+def _revoke_keys(member: Member, now: datetime, *, beyond: str | None = None) -> None:
+    """Revoke what the member made: all keys, or those that can do more than a role."""
+    made = ApiKey.objects.filter(
+        organisation_id=member.organisation_id, created_by_id=member.user_id, revoked_at__isnull=True
+    )
+    kept = [row.id for row in made if beyond is not None and set(row.scopes) <= ROLES[beyond]]
+    made.exclude(id__in=kept).update(revoked_at=now)
 
 
 def _record(actor: Actor, action: str, member: Member, now: datetime) -> None:

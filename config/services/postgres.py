@@ -30,7 +30,7 @@ from config.services.processes import ServiceError, die_with_parent, running
 PORT = 5432
 DATABASE = "tokenspot"
 # A process that is frozen inside a transaction loses it, and what it locked, before others give up.
-_DURABLE = ("-c", "wal_level=replica", "-c", "idle_in_transaction_session_timeout=10s")
+_DURABLE = ("-c", "wal_level=replica", "-c", "idle_in_transaction_session_timeout=20s")
 _FAST = (
     "-c",
     "idle_in_transaction_session_timeout=60s",

@@ -16,6 +16,8 @@ OWNER, APP, READER = "owner", "app", "reader"
 _READABLE = ("ledger_", "market_", "metering_", "billing_", "providers_", "dispatch_")
 _READABLE_TOO = ("accounts_organisation", "accounts_auditevent")
 _SECRET = ("providers_enginekey",)
+# The seed of the open round is nobody's to see before it is cleared.
+_SECRET_COLUMNS = {"market_market": {"seed"}}
 
 
 class Cursor(Protocol):
@@ -52,7 +54,15 @@ def grant(cursor: Cursor, *, app: str | None, reader: str | None) -> None:
         cursor.execute(f'GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO "{app}"')
         cursor.execute(f'GRANT EXECUTE ON FUNCTION metering_make_partition(date) TO "{app}"')
     if reader:
-        _on(cursor, "SELECT", [name for name in tables if is_readable(name)], reader)
+        _on(cursor, "SELECT", [name for name in tables if is_readable(name) and name not in _SECRET_COLUMNS], reader)
+        for table, secret in _SECRET_COLUMNS.items():
+            cursor.execute(f'REVOKE ALL ON {table} FROM "{reader}"')
+            cursor.execute(
+                "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+                [table],
+            )
+            columns = [row[0] for row in cursor.fetchall() if row[0] not in secret]
+            cursor.execute(f'GRANT SELECT ({", ".join(columns)}) ON {table} TO "{reader}"')
 
 
 def is_readable(table: str) -> bool:

@@ -38,6 +38,7 @@ BUDGET = r"\A[0-9]{1,10}(\.[0-9]{1,6})?\Z"
 QUANTITY = r"\A[0-9]{1,16}\Z"
 SIDES = ["buy", "sell"]
 MOST_ORDERS = 1_000
+MOST_BATCH_CHOICES = 500
 MOST_TOKENS = 10**9
 # The ways to say how much an order is for.
 QUANTITIES = {"quantity_st", "budget", "tokens"}
@@ -190,13 +191,20 @@ class OrderPageSerializer(serializers.Serializer):
 class OrdersField(serializers.ListField):
     """Orders of a batch, each read on its own so that one fault spoils one order only."""
 
-    child = serializers.JSONField()
+    child = serializers.JSONField(allow_null=True)
 
 
 class BatchInSerializer(StrictSerializer):
     """Up to 1,000 orders."""
 
     orders = OrdersField(min_length=1, max_length=MOST_ORDERS)
+
+    def validate_orders(self, given: list[Any]) -> list[Any]:
+        """Choices of all orders together: each is a product to look up while rounds wait."""
+        lists = [one.get("choices") for one in given if isinstance(one, dict)]
+        if sum(len(one) for one in lists if isinstance(one, list)) > MOST_BATCH_CHOICES:
+            raise serializers.ValidationError(f"A batch has at most {MOST_BATCH_CHOICES} choices in all its orders.")
+        return given
 
 
 class BatchResultSerializer(serializers.Serializer):
@@ -492,7 +500,7 @@ def draft(data: dict[str, Any], actor: Actor, *, now: datetime) -> OrderDraft:
     choices = [own, *(_choice(one, own) for one in data.get("choices", ()))]
     first = max(choices, key=lambda one: one.limit_micros)
     choices = [replace(one, grade="") if one.grade == first.grade else one for one in choices]
-    quantity = _quantity(data, actor)
+    quantity = _quantity(data, actor, limit_micros=first.limit_micros)
     return OrderDraft(
         organisation_id=actor.organisation_id,
         side=data["side"],
@@ -526,9 +534,9 @@ def _scope(data: dict[str, Any], quantity_st: int) -> Scope:
     )
 
 
-def _quantity(data: dict[str, Any], actor: Actor) -> int:
+def _quantity(data: dict[str, Any], actor: Actor, *, limit_micros: int) -> int:
+    """ST; a budget pays for them at the highest limit of all choices."""
     if "budget" in data:
-        limit_micros = micros_of(data["price_per_million"])
         return quantities.of_budget(micros_of(data["budget"]), grade=data["grade"], limit_micros=limit_micros)
     if "tokens" in data:
         return quantities.of_tokens(

@@ -12,7 +12,8 @@ from market.matching_engine.coupled import Order
 from market.matching_engine.network import Network, network
 from market.matching_engine.program import Draft, NotSolved, Program
 
-_SMALL = 12  # up to so many blocks, of equally good choices the smallest sorted list of hashes is taken
+# Up to so many blocks among so many orders, of equally good choices the smallest sorted list of hashes is taken.
+_SMALL, _SMALL_BOOK = 12, 500
 
 
 def choose(
@@ -28,7 +29,7 @@ def choose(
         program.add_row(1.0 - len(choice), np.inf, entries)
     try:
         values, _, best = program.solve()
-        if len(numbers) > _SMALL:
+        if len(numbers) > _SMALL or len(orders) > _SMALL_BOOK:
             return _accepted(values, numbers, yes, lots)
         return _smallest(program, orders, numbers, yes, best)
     except NotSolved:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,9 +15,13 @@ from market.matching_engine.face import fills as face_fills
 from market.matching_engine.network import network
 from market.matching_engine.transport import interval, welfare_prices
 
-_MOST_CUTS = 20
+# Choices that may be forbidden before the fallback; in a large book each costs more than a round can spare.
+_MOST_CUTS, _MOST_CUTS_OF_LARGE, _LARGE = 20, 3, 500
+_MOST_STEPS = 20  # of the fallback
 # Of more blocks the best choice is not looked for: a thousand would take seconds in which nobody can trade.
 _MOST_BLOCKS = 300
+# A yes or no times more lots than this is no longer exact within the solver's tolerance.
+_LARGEST_BLOCK = 2**26
 
 
 def clear_component(component: Component) -> Outcome:
@@ -24,9 +30,22 @@ def clear_component(component: Component) -> Outcome:
     :raises BookInvalid: the component is not what `Component` says; `BookTooLarge` beyond its bounds.
     """
     validate(component)
+    # What is left to the solver goes by the seed's ties, not by who came last.
+    by_tie = sorted(range(len(component.orders)), key=lambda number: component.orders[number].tie)
+    outcome = _clear(replace(component, orders=[component.orders[number] for number in by_tie]))
+    fills: list[dict[int, int]] = [{}] * len(by_tie)
+    for position, number in enumerate(by_tie):
+        fills[number] = outcome.fills[position]
+    rejected, paradoxical = (
+        tuple(sorted(by_tie[position] for position in some)) for some in (outcome.rejected, outcome.paradoxical)
+    )
+    return replace(outcome, fills=tuple(fills), rejected=rejected, paradoxical=paradoxical)
+
+
+def _clear(component: Component) -> Outcome:
     orders = clipped(component)
-    blocks_in = sum(one.is_block for one in orders)
-    if blocks_in > _MOST_BLOCKS:
+    blocks_in = [one.quantity for one in orders if one.is_block]
+    if len(blocks_in) > _MOST_BLOCKS or max(blocks_in, default=0) > _LARGEST_BLOCK:
         return _fallback(component, orders, 0)
     if not blocks_in:
         outcome = _priced(component, orders, ())
@@ -38,7 +57,8 @@ def clear_component(component: Component) -> Outcome:
 def _with_blocks(component: Component, orders: list[Order]) -> Outcome:
     """Best choice of blocks; one that would have to lose is forbidden, and the next best is tried."""
     forbidden: list[frozenset[int]] = []
-    for cuts in range(_MOST_CUTS + 1):
+    most = _MOST_CUTS if len(orders) <= _LARGE else _MOST_CUTS_OF_LARGE
+    for cuts in range(most + 1):
         accepted = blocks.choose(orders, component.cells, component.tick, forbidden)
         if accepted is None:
             break
@@ -51,16 +71,20 @@ def _with_blocks(component: Component, orders: list[Order]) -> Outcome:
 
 
 def _fallback(component: Component, orders: list[Order], cuts: int) -> Outcome:
-    """Take minimums as wishes; drop the blocks that come out too small or beside a larger one; clear again."""
+    """Take minimums as wishes; drop the blocks that come out too small or beside a larger one; clear again.
+
+    Where that has no end in sight, all blocks are dropped.
+    """
     wishes = [Order(one.side, one.quantity, one.cohort, one.tie, one.cells, one.limits) for one in orders]
     rejected: set[int] = set()
-    while True:
+    for step in itertools.count(1):
         outcome = _priced(component, wishes, tuple(sorted(rejected)), path="fallback", cuts=cuts)
         assert outcome is not None, "without minimums every optimum has its prices"
         broken = blocks.broken(orders, [sum(lots.values()) for lots in outcome.fills]) - rejected
         if not broken:
             return outcome
-        rejected |= broken
+        rejected |= broken if step < _MOST_STEPS else {number for number, one in enumerate(orders) if one.is_block}
+    raise AssertionError("without blocks nothing is broken")
 
 
 def _priced(

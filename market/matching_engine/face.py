@@ -13,12 +13,13 @@ SHA-256(seed, class); inside a class in proportion, by largest remainder.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
-from market.matching_engine.book import BID, Ints
+from market.matching_engine.book import BID, OFFER, Ints
 from market.matching_engine.margin import pro_rata
 from market.matching_engine.network import Network, Node
 from market.matching_engine.program import Draft, NotSolved, Program
@@ -37,6 +38,7 @@ class _Class:
     members: list[int] = field(default_factory=list)
     wanted: int = 0
     column: int = -1
+    lots: int = 0
 
 
 @dataclass
@@ -64,11 +66,16 @@ def fills(network: Network, prices: Ints, seed: bytes) -> tuple[dict[int, int], 
         one.column = draft.column(1.0 if one.side == BID else 0.0, one.wanted, [(row, sign)])
     carried = {edge: draft.column(0.0, np.inf, [(nodes[edge[0]], 1.0), (cells[edge[1]], -1.0)]) for edge in face.edges}
     program = Program(draft)
-    values = _by_rank(program, face, _whole(program.solve()[0]))
+    values = _whole(program.solve()[0])
+    for one in face.classes:
+        one.lots = int(values[one.column])
+    _by_rank(face, {edge: int(values[column]) for edge, column in carried.items()})
+    for one in face.classes:
+        program.fix(one.column, one.lots, one.lots)
     program.maximise({column: _weight(seed, network.nodes[edge[0]], edge[1]) for edge, column in carried.items()})
     values = _whole(program.solve()[0])
     for one in face.classes:
-        _share(network, one, int(values[one.column]), face.fill)
+        _share(network, one, one.lots, face.fill)
     return _route(network, face.fill, {edge: int(values[column]) for edge, column in carried.items()})
 
 
@@ -117,21 +124,84 @@ def _weight(seed: bytes, node: Node, cell: int) -> float:
     return float(int.from_bytes(digest[:4]) >> (32 - _WEIGHT_BITS))
 
 
-def _by_rank(program: Program, face: _Face, values: Ints) -> Ints:
-    """Most for the first class, then for the next, with the volume kept; every class's lots are fixed on the way."""
-    bought = {one.column: 1.0 for one in face.classes if one.side == BID}
-    if not face.classes:
-        return values
-    volume = float(sum(int(values[column]) for column in bought))
-    if bought:
-        program.add_row(volume, volume, bought)
-    for one in face.classes:
-        if values[one.column] < one.wanted:
-            program.maximise({one.column: 1.0})
-            values = _whole(program.solve()[0])
-        lots = int(values[one.column])
-        program.fix(one.column, lots, lots)
-    return values
+def _by_rank(face: _Face, carried: dict[tuple[int, int], int]) -> None:
+    """Give each class in its order the most that only later ones of its side can give; the volume stays as it is.
+
+    A lot goes from a later class to an earlier one along a way of nodes and cells on which draws are exchanged.
+    """
+    cells_of, nodes_of = defaultdict[int, list[int]](list), defaultdict[int, list[int]](list)
+    for node, cell in face.edges:
+        cells_of[node].append(cell)
+        nodes_of[cell].append(node)
+    for side in (BID, OFFER):
+        ranked = [one for one in face.classes if one.side == side]
+        later: dict[int, list[_Class]] = defaultdict(list)
+        for one in ranked:
+            later[one.at].append(one)
+        for one in ranked:
+            if later[one.at] and later[one.at][0] is one:
+                later[one.at].pop(0)
+            while one.lots < one.wanted:
+                way = _way_from_later(one, later, cells_of, nodes_of, carried)
+                if way is None:
+                    break
+                _exchange(one, later[way[-1][0]][-1], way, carried)
+
+
+def _way_from_later(
+    one: _Class,
+    later: dict[int, list[_Class]],
+    cells_of: dict[int, list[int]],
+    nodes_of: dict[int, list[int]],
+    carried: dict[tuple[int, int], int],
+) -> list[tuple[int, int]] | None:
+    """The shortest way of nodes (for bids) or cells (for offers) to one where a later class has lots; None: there is none.
+
+    A node takes from a cell that another node draws on; a cell gives to a node that draws on another cell. Each step is
+    (node or cell, what stands between it and the one before, -1 for the first).
+    """
+    came: dict[int, tuple[int, int]] = {one.at: (one.at, -1)}
+    todo = deque([one.at])
+    crossed: set[int] = set()
+    while todo:
+        at = todo.popleft()
+        _drop_empty(later[at])
+        if later[at]:
+            way = [(at, came[at][1])]
+            while way[-1][0] != one.at:
+                before = came[way[-1][0]][0]
+                way.append((before, came[before][1]))
+            return way[::-1]
+        for middle in (cells_of if one.side == BID else nodes_of)[at]:
+            if middle in crossed:
+                continue
+            crossed.add(middle)
+            for following in (nodes_of if one.side == BID else cells_of)[middle]:
+                edge = (following, middle) if one.side == BID else (middle, following)
+                if following not in came and carried[edge] > 0:
+                    came[following] = (at, middle)
+                    todo.append(following)
+    return None
+
+
+def _exchange(one: _Class, other: _Class, way: list[tuple[int, int]], carried: dict[tuple[int, int], int]) -> None:
+    """Move as many lots as the way bears from the later class to this one."""
+    gives, takes = [], []
+    for (before, _), (at, middle) in pairwise(way):
+        gives.append((at, middle) if one.side == BID else (middle, at))
+        takes.append((before, middle) if one.side == BID else (middle, before))
+    lots = min(one.wanted - one.lots, other.lots, *(carried[edge] for edge in gives))
+    for edge in gives:
+        carried[edge] -= lots
+    for edge in takes:
+        carried[edge] += lots
+    one.lots += lots
+    other.lots -= lots
+
+
+def _drop_empty(classes: list[_Class]) -> None:
+    while classes and not classes[-1].lots:
+        classes.pop()
 
 
 def _whole(values: np.ndarray) -> Ints:

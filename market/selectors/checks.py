@@ -90,6 +90,17 @@ _RULES: dict[str, str] = {
             FROM market_allocation GROUP BY 1, 2, 3
         ) a ON a.round_id = f.round_id AND a.cell_id = f.cell_id AND a.order_id = f.order_id
         WHERE f.quantity_st IS DISTINCT FROM a.quantity OR f.price_micros <> a.low OR f.price_micros <> a.high""",
+    "an allocation's hold began as what it costs": """
+        SELECT 'allocation ' || a.id, 'costs ' || a.quantity_st::numeric * a.price_micros / 1000000 || ', held '
+            || coalesce(e.amount_micros, 0)
+        FROM market_allocation a LEFT JOIN ledger_holdevent e ON e.hold_id = a.hold_id AND e.kind = 'place'
+        WHERE e.amount_micros IS DISTINCT FROM a.quantity_st::numeric * a.price_micros / 1000000""",
+    "a round that traded prints its certificate": """
+        SELECT 'round ' || r.number, r.fills || ' fills and no certificate'
+        FROM market_round r LEFT JOIN market_certificate c ON c.round_id = r.id
+        WHERE r.fills > 0 AND c.round_id IS NULL AND r.number > (
+            SELECT min(s.number) FROM market_round s JOIN market_certificate d ON d.round_id = s.id
+            WHERE s.market_id = r.market_id)""",
     "an allocation says what its orders say": """
         SELECT 'allocation ' || a.id, 'buyer, seller, product or deployment is not that of its orders'
         FROM market_allocation a JOIN market_order b ON b.id = a.buy_order_id JOIN market_order s ON s.id = a.sell_order_id

@@ -21,7 +21,7 @@ from market.kernel.errors import NotAmendable, OrderEnded, SelfTrade
 from market.kernel.orders import OrderDraft
 from market.models import Amendment
 from market.selectors import OrderView
-from market.services import halts
+from market.services import faults, halts
 from market.services.orders import check_collar, check_open
 
 
@@ -47,6 +47,7 @@ def amend(order_id: UUID, change: Change, *, actor: Actor, now: datetime) -> Ord
             raise NotAmendable("This order belongs to an offer; change the offer.")
         if view.is_flexible:
             raise NotAmendable("A flexible bid is cancelled and placed again.")
+        faults.check([view.product_id])
         market = selectors.the_market(view.currency)
         check_open(market)
         halts.check(organisation_ids={view.organisation_id}, lines={view.line}, now=now)

@@ -97,7 +97,8 @@ def read(number: int, *, market_id: UUID, organisation_id: UUID | None) -> dict[
     )
     shown, hidden = [], [document["other"]]
     for one in document["components"]:
-        may_see = all(products[UUID(cell["product"])].line in visible for cell in one["cells"])
+        named = [products[UUID(cell["product"])] for cell in one["cells"]]
+        may_see = all(not product.is_private or product.line in visible for product in named)
         if may_see:
             shown.append(_expanded(one, products, seed=bytes.fromhex(round_.seed), root=bytes.fromhex(round_.root)))
         else:

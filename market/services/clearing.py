@@ -74,9 +74,13 @@ class Plain:
 
 @dataclass(frozen=True)
 class Fault:
-    """Products that could not be cleared, and why. Their orders stand as they did."""
+    """Rows that could not be cleared, and why; they stand as they did. `code`: the product that failed alone.
 
-    codes: frozenset[int]
+    Without a code it is the flexible bids of a component: its products are then cleared without them.
+    """
+
+    code: int | None
+    rows: Ints
     reason: str
 
 
@@ -133,18 +137,21 @@ class _Sheet:
     faults: list[Fault]
     engine_nanos: int = 0
 
-    def attempt(self, codes: Collection[int], rows: Ints, step: Callable[[], None]) -> None:
-        """Do a step for some products; where it fails, nothing of it stays, and the others go on."""
+    def attempt(self, code: int | None, rows: Ints, step: Callable[[], None]) -> bool:
+        """Do a step for some rows; where it fails, nothing of it stays, and the others go on. Gives whether it was done."""
         lists: tuple[list[Any], ...] = (self.cleared, self.pairs, self.printed)
         lengths = [len(one) for one in lists]
         try:
             step()
         except Exception as error:  # whatever it is: it concerns these products only
-            log.exception("market.component.failed", products=[str(self.book.products[code].id) for code in codes])
+            log.exception("market.component.failed", product=None if code is None else str(self.book.products[code].id))
             for one, length in zip(lists, lengths, strict=True):
                 del one[length:]
             self.fill[rows] = self.price[rows] = 0
-            self.faults.append(Fault(frozenset(codes), f"{type(error).__name__}: {error}"))
+            blamed = rows if code is not None else rows[np.isin(rows, list(self.book.wishes))]
+            self.faults.append(Fault(code, blamed, f"{type(error).__name__}: {error}"))
+            return False
+        return True
 
     def plain(self, code: int, rows: Ints) -> None:
         """Clear one product alone: all bids take all its cells, so it is one pooled book."""
@@ -212,13 +219,17 @@ def clear_book(
     for row in book.wishes:
         alone[row] = False  # it waits where none of its products has an offer
     for code, rows in _by_product(book, alone):
-        sheet.attempt([code], rows, partial(sheet.plain, code, rows))
+        sheet.attempt(code, rows, partial(sheet.plain, code, rows))
     for codes in joined:
         wanted = [row for row, wish in book.wishes.items() if codes & wish.limits.keys()]
         rows = np.flatnonzero(taking_part & np.isin(book.product, list(codes)))
         rows = np.union1d(rows, [row for row in wanted if taking_part[row]]).astype(np.int64)
-        sheet.attempt(codes, rows, partial(sheet.together, codes, rows))
-    failed = np.isin(book.product, [code for fault in sheet.faults for code in fault.codes])
+        if not sheet.attempt(None, rows, partial(sheet.together, codes, rows)):
+            left = np.zeros(len(book), dtype=np.bool_)
+            left[rows[~np.isin(rows, list(book.wishes))]] = True
+            for code, some in _by_product(book, left):
+                sheet.attempt(code, some, partial(sheet.plain, code, some))
+    failed = np.isin(np.arange(len(book)), np.concatenate([none[:0], *(fault.rows for fault in sheet.faults)]))
     return Outcome(
         book=book,
         taking_part=taking_part,

@@ -25,7 +25,7 @@ TRIES = 3
 def record(outcome: Outcome, round_: Round, *, now: datetime) -> None:
     """Count this round's failures, and forget those of products that cleared again; in the round's transaction."""
     products = outcome.book.products
-    failed = {products[code].id: fault.reason for fault in outcome.faults for code in fault.codes}
+    failed = {products[fault.code].id: fault.reason for fault in outcome.faults if fault.code is not None}
     known = {row.product_id: row for row in ProductFault.objects.select_for_update().filter(parked_at__isnull=True)}
     cleared = {one.product.id for one in outcome.cleared}
     ProductFault.objects.filter(product_id__in=[one for one in known if one in cleared]).delete()

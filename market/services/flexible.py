@@ -30,6 +30,8 @@ def accepted(draft: OrderDraft, market_id: UUID, *, own: ProductView, now: datet
         product = product_for(
             market_id, choice.line, grade, choice.window_start, organisation_id=draft.organisation_id, now=now
         )
+        if product.is_private != own.is_private:
+            raise EmptyScope("A bid names lines of its own or public ones, not both: their rounds are public.")
         if product.terms != own.terms:
             raise EmptyScope(f"The grade {grade} trades in other ticks or lots than {draft.grade}.")
         if product.id in {one.id for one, _ in found}:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import OperationalError, transaction
+from django.db import InterfaceError, InternalError, OperationalError, transaction
 
 from accounts.services import outbox
 from ledger import services as ledger
@@ -70,7 +70,7 @@ def clear(market_id: UUID, *, now: datetime) -> RoundSummary | None:
             locks.book_exclusive(market.id)
             summary = _clear(market, now)
             failpoints.reached("round.before_commit")
-    except (OperationalError, ledger.Busy):
+    except (OperationalError, InterfaceError, InternalError, ledger.Busy):
         # The database went away, or others kept the rows too long: the next tick tries again.
         log.warning("market.round.put_off", market_id=str(market_id), exc_info=True)
         return None

@@ -100,19 +100,26 @@ class TestPlain:
 
 
 @pytest.mark.usefixtures("poison")
-def test_all_products_of_a_component_are_parked_together(world: Any, buyer: Any, seller: Any, rich: Any) -> None:
-    offer_in(world, seller, 0, 5_000, 1_700_000)
-    offer_in(world, seller, 1, 5_000, 1_700_000)
-    offer_in(world, seller, 2, 5_000, 1_700_000)
-    flexible(world, rich, POISON, {0: 1_900_000, 1: 1_900_000})
+@pytest.mark.parametrize("time_in_force", ["gtc", "ioc"])
+def test_a_flexible_bid_that_cannot_be_cleared_waits_and_holds_up_nobody(
+    world: Any, buyer: Any, seller: Any, rich: Any, time_in_force: str
+) -> None:
+    for hour in range(3):
+        offer_in(world, seller, hour, 5_000, 1_700_000)
+    bad = flexible(world, rich, POISON, {0: 1_900_000, 1: 1_900_000}, time_in_force=time_in_force)
+    joined = world.bid(buyer, 1_000, 1_900_000)
     world.window += 2 * HOUR
-    good = world.bid(buyer, 5_000, 1_900_000)
+    other = world.bid(buyer, 5_000, 1_900_000)
 
-    for _ in range(3):
+    for _ in range(4):
         world.round()
 
-    assert world.order(good).status == "filled"
-    assert ProductFault.objects.filter(parked_at__isnull=False).count() == 2
+    assert (world.order(joined).status, world.order(other).status, world.order(bad).status) == (
+        "filled",
+        "filled",
+        "open",
+    )
+    assert not ProductFault.objects.exists()
     assert selectors.verify() == []
 
 
