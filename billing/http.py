@@ -10,12 +10,6 @@ USAGE_DAYS = 30
 YUAN = r"\A[0-9]{1,10}(\.[0-9]{1,2})?\Z"
 
 
-def micros_of_yuan(text: str) -> int:
-    """Yuan that match `YUAN`, in micro-yuan."""
-    whole, _, fraction = text.partition(".")
-    return (int(whole) * 100 + int(fraction.ljust(2, "0"))) * 10_000
-
-
 def file_response(document: Document) -> HttpResponse:
     """A document as a download; its name is made of our own number only."""
     response = HttpResponse(document.content, content_type=document.media_type)

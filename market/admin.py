@@ -83,7 +83,7 @@ class HaltAdmin(_Read):
             reason=obj.reason,
             starts_at=obj.starts_at,
             ends_at=obj.ends_at,
-            actor=request.actor,  # type: ignore[attr-defined]
+            actor=request.actor,  # type: ignore[attr-defined]  # set by ActorMiddleware; who may add has one
             now=clock.now(),
         )
 

@@ -10,7 +10,7 @@ from channels.security.websocket import OriginValidator
 from django.conf import settings
 from django.urls import path, re_path
 
-from market.api import reading, serializers
+from market.api import order_serializers, reading
 from market.consumers import feed, orders
 from market.selectors import OrderView
 
@@ -20,7 +20,7 @@ _LOCAL = [".localhost", "127.0.0.1", "[::1]"]
 
 def _order(view: OrderView) -> dict[str, Any]:
     """An order as REST gives it."""
-    return dict(reading.plain(serializers.order(view)))
+    return dict(reading.plain(order_serializers.order(view)))
 
 
 async def refuse(scope: dict[str, Any], receive: Any, send: Any) -> None:

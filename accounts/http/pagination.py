@@ -38,6 +38,11 @@ def page(request: Request, rows: QuerySet[Any], *, prefix: str, shape: Callable[
     return Response({"data": [shape(row) for row in found[:limit]], "next": following})
 
 
+def entry_number(text: str) -> int | None:
+    """The number of an entry in an address, where a list goes on; None where it is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT

@@ -13,6 +13,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
 
 from accounts import services
+from accounts.http.pagination import entry_number
 from accounts.http.web import ACTIVE_ORGANISATION, ActorPage, not_found_page
 from accounts.kernel import ids
 from accounts.kernel.errors import DomainError
@@ -106,9 +107,8 @@ class Settings(ActorPage):
     def get(self, request: HttpRequest) -> HttpResponse:
         """Members are for all to see, the audit log for owners."""
         assert self.actor.user_id is not None
-        before = request.GET.get("before", "")
+        older_than = entry_number(request.GET.get("before", ""))
         may_audit = self.actor.can("members:write")
-        older_than = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
         events = audit.events(self.actor, before=older_than, limit=EVENTS_PAGE + 1) if may_audit else []
         mine = members.organisations_of(self.actor.user_id)
         context = {

@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.http.pagination import BadCursor, page
+from accounts.http.pagination import BadCursor, entry_number, page
 from accounts.http.views import ApiView
 from accounts.kernel import ids
 from accounts.kernel.actor import Actor
@@ -19,11 +19,12 @@ from accounts.selectors import clock
 from billing import selectors, services
 from billing.api import serializers as shapes
 from billing.documents.figures import from_dict
-from billing.http import USAGE_DAYS, file_response, micros_of_yuan
+from billing.http import USAGE_DAYS, file_response
 from billing.services.topups import UnknownBuyer
 from ledger import selectors as ledger
 from market import selectors as market
 from market.kernel.errors import NotFound
+from market.kernel.text import micros_of
 
 _COUNTS = (
     "bought_st", "metered_micro_st", "billed_micro_st", "requests", "input_tokens", "cached_tokens", "output_tokens",
@@ -56,9 +57,10 @@ class Movements(ApiView):
     def get(self, request: Request) -> Response:
         """Newest first, by cursor; each page has 100."""
         cursor = request.query_params.get("cursor", "")
-        if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        before = entry_number(cursor)
+        if cursor and before is None:
             raise BadCursor("The cursor is not one that this list gave.")
-        found = selectors.movements(self.actor, before=int(cursor) if cursor else None, limit=101)
+        found = selectors.movements(self.actor, before=before, limit=101)
         following = str(found[99].entry_id) if len(found) > 100 else None
         body = {"data": [shapes.movement(one) for one in found[:100]], "next": following}
         return Response(shapes.MovementPageSerializer(body).data)
@@ -87,7 +89,7 @@ class TopUps(ApiView):
             raise UnknownBuyer("No organisation that buys has this id.") from None
         made = services.topups.record(
             organisation_id=organisation_id,
-            amount_micros=micros_of_yuan(checked.validated_data["amount"]),
+            amount_micros=micros_of(checked.validated_data["amount"]),
             reference=checked.validated_data["reference"],
             actor=self.actor,
             now=clock.now(),

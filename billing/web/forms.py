@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy
 
 from accounts.kernel.errors import DomainError
 from accounts.selectors import organisations
-from billing.http import YUAN, micros_of_yuan
+from billing.http import YUAN
+from market.kernel.text import micros_of
 
 
 class TopUpForm(forms.Form):
@@ -40,7 +41,7 @@ class TopUpForm(forms.Form):
         data = self.cleaned_data
         return {
             "organisation_id": UUID(data["organisation"]),
-            "amount_micros": micros_of_yuan(data["amount"]),
+            "amount_micros": micros_of(data["amount"]),
             "reference": data["reference"],
         }
 

@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from accounts.http.pagination import entry_number
 from accounts.http.web import ActorPage, not_found_page
 from accounts.kernel import ids
 from accounts.kernel.errors import DomainError
@@ -48,9 +49,8 @@ class Balance(ActorPage):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Newest movements first."""
-        before = request.GET.get("before", "")
-        older_than = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
-        return render(request, "billing/balance.html", figures.balance(self.actor, before=older_than))
+        before = entry_number(request.GET.get("before", ""))
+        return render(request, "billing/balance.html", figures.balance(self.actor, before=before))
 
 
 class TopUps(ActorPage):

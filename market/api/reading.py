@@ -14,7 +14,7 @@ from rest_framework.serializers import Serializer
 from rest_framework.utils.encoders import JSONEncoder
 
 from accounts.kernel import ids
-from market.api import serializers as shapes
+from market.api import order_serializers as order_shapes
 from market.kernel.errors import NotFound, NotSupported
 
 PAGE, MOST = 50, 200
@@ -47,7 +47,7 @@ def checked(serializer: Any, data: Any) -> dict[str, Any]:
 def checked_by(form: Serializer, data: Any) -> dict[str, Any]:
     """The same by one instance for many bodies: making its fields anew for each would take half of a batch's time."""
     given = data if isinstance(data, dict) else {}
-    if later := sorted(shapes.NOT_YET & given.keys()):
+    if later := sorted(order_shapes.NOT_YET & given.keys()):
         raise NotSupported(f"This market does not take {', '.join(later)} yet.", fields=later)
     return dict(form.run_validation(data))
 

@@ -16,6 +16,7 @@ from accounts.kernel.errors import DomainError
 from accounts.selectors import clock
 from accounts.services import idempotency
 from market import selectors, services
+from market.api import order_serializers as order_shapes
 from market.api import reading as read
 from market.api import serializers as shapes
 from market.kernel.orders import OrderDraft
@@ -127,7 +128,7 @@ class Orders(ApiView):
 
     @extend_schema(
         parameters=[read.CURSOR, read.LIMIT, OpenApiParameter("status", str), OpenApiParameter("line", str)],
-        responses=shapes.OrderPageSerializer,
+        responses=order_shapes.OrderPageSerializer,
         operation_id="orders",
     )
     def get(self, request: Request) -> Response:
@@ -142,24 +143,24 @@ class Orders(ApiView):
                 before=before,
                 limit=limit,
             ),
-            shapes.order,
+            order_shapes.order,
         )
 
     @extend_schema(
-        request=shapes.OrderInSerializer,
+        request=order_shapes.OrderInSerializer,
         parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=True)],
-        responses={201: shapes.OrderSerializer},
+        responses={201: order_shapes.OrderSerializer},
         operation_id="orders_place",
     )
     def post(self, request: Request) -> Response:
         """Place an order; the same Idempotency-Key gives the same answer again."""
         key = self.idempotency_key(request, required=True)
-        data = read.checked(shapes.OrderInSerializer, request.data)
+        data = read.checked(order_shapes.OrderInSerializer, request.data)
         now = clock.now()
 
         def effect() -> dict[str, Any]:
-            draft = shapes.draft(data, self.actor, now=now)
-            return read.plain(shapes.order(services.orders.place(draft, actor=self.actor, now=now)))
+            draft = order_shapes.draft(data, self.actor, now=now)
+            return read.plain(order_shapes.order(services.orders.place(draft, actor=self.actor, now=now)))
 
         once = idempotency.once_durable(
             organisation_id=self.actor.organisation_id,
@@ -179,15 +180,15 @@ class OrderBatch(ApiView):
     required_scopes = {"POST": "orders:write"}
 
     @extend_schema(
-        request=shapes.BatchInSerializer,
+        request=order_shapes.BatchInSerializer,
         parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=True)],
-        responses=shapes.BatchSerializer,
+        responses=order_shapes.BatchSerializer,
         operation_id="orders_batch",
     )
     def post(self, request: Request) -> Response:
         """Place what can be placed, in order, with a result for each; one Idempotency-Key stands for all of it."""
         self.idempotency_key(request, required=True)
-        given = read.checked(shapes.BatchInSerializer, request.data)["orders"]
+        given = read.checked(order_shapes.BatchInSerializer, request.data)["orders"]
         now = clock.now()
         once = self.once(
             request,
@@ -199,7 +200,7 @@ class OrderBatch(ApiView):
         return Response(once.body)
 
     def _place(self, request: Request, given: list[Any], now: datetime) -> dict[str, Any]:
-        form = shapes.OrderInSerializer()
+        form = order_shapes.OrderInSerializer()
         found = [self._draft(form, one, now) for one in given]
         drafts = [one for one in found if isinstance(one, OrderDraft)]
         placed = iter(services.batch.place_each(drafts, actor=self.actor, now=now))
@@ -208,9 +209,9 @@ class OrderBatch(ApiView):
         count = sum(one["order"] is not None for one in body)
         return {"placed": count, "refused": len(body) - count, "results": body}
 
-    def _draft(self, form: shapes.OrderInSerializer, data: Any, now: datetime) -> OrderDraft | Exception:
+    def _draft(self, form: order_shapes.OrderInSerializer, data: Any, now: datetime) -> OrderDraft | Exception:
         try:
-            return shapes.draft(read.checked_by(form, data), self.actor, now=now)
+            return order_shapes.draft(read.checked_by(form, data), self.actor, now=now)
         except (DomainError, ValidationError) as error:
             return error
 
@@ -219,7 +220,7 @@ class OrderBatch(ApiView):
             problem = problems.exception_handler(one, {"request": request})
             assert problem is not None
             return {"status": problem.status_code, "order": None, "problem": problem.data}
-        return {"status": 201, "order": read.plain(shapes.order(one)), "problem": None}
+        return {"status": 201, "order": read.plain(order_shapes.order(one)), "problem": None}
 
 
 class OrderPreview(ApiView):
@@ -227,12 +228,14 @@ class OrderPreview(ApiView):
 
     required_scopes = {"POST": "orders:read"}
 
-    @extend_schema(request=shapes.OrderInSerializer, responses=shapes.PreviewSerializer, operation_id="orders_preview")
+    @extend_schema(
+        request=order_shapes.OrderInSerializer, responses=order_shapes.PreviewSerializer, operation_id="orders_preview"
+    )
     def post(self, request: Request) -> Response:
         """What it would cost and do if the round closed now; nothing is written."""
         now = clock.now()
-        draft = shapes.draft(read.checked(shapes.OrderInSerializer, request.data), self.actor, now=now)
-        return Response(shapes.preview(services.orders.preview(draft, now=now)))
+        draft = order_shapes.draft(read.checked(order_shapes.OrderInSerializer, request.data), self.actor, now=now)
+        return Response(order_shapes.preview(services.orders.preview(draft, now=now)))
 
 
 class OrderDetail(ApiView):
@@ -240,26 +243,26 @@ class OrderDetail(ApiView):
 
     required_scopes = {"GET": "orders:read", "PATCH": "orders:write"}
 
-    @extend_schema(responses=shapes.OrderSerializer, operation_id="order")
+    @extend_schema(responses=order_shapes.OrderSerializer, operation_id="order")
     def get(self, request: Request, public_id: str) -> Response:
         """How it stands."""
-        return Response(shapes.order(selectors.order(read.uuid("ord", public_id), self.actor)))
+        return Response(order_shapes.order(selectors.order(read.uuid("ord", public_id), self.actor)))
 
     @extend_schema(
-        request=shapes.AmendInSerializer,
+        request=order_shapes.AmendInSerializer,
         parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=True)],
-        responses=shapes.OrderSerializer,
+        responses=order_shapes.OrderSerializer,
         operation_id="order_amend",
     )
     def patch(self, request: Request, public_id: str) -> Response:
         """Change price, quantity or expiry of what is open; a new price or more of it starts a new cohort."""
         self.idempotency_key(request, required=True)
         order_id, now = read.uuid("ord", public_id), clock.now()
-        change = shapes.change(read.checked(shapes.AmendInSerializer, request.data))
+        change = order_shapes.change(read.checked(order_shapes.AmendInSerializer, request.data))
 
         def effect() -> dict[str, Any]:
             amended = services.amending.amend(order_id, change, actor=self.actor, now=now)
-            return dict(read.plain(shapes.order(amended)))
+            return dict(read.plain(order_shapes.order(amended)))
 
         once = self.once(
             request,
@@ -276,11 +279,11 @@ class CancelOrder(ApiView):
 
     required_scopes = {"POST": "orders:write"}
 
-    @extend_schema(request=None, responses=shapes.OrderSerializer, operation_id="order_cancel")
+    @extend_schema(request=None, responses=order_shapes.OrderSerializer, operation_id="order_cancel")
     def post(self, request: Request, public_id: str) -> Response:
         """Cancel; a repeat gives the same answer."""
         ended = services.orders.cancel(read.uuid("ord", public_id), actor=self.actor, now=clock.now())
-        return Response(shapes.order(ended))
+        return Response(order_shapes.order(ended))
 
 
 class CancelAll(ApiView):
@@ -289,11 +292,13 @@ class CancelAll(ApiView):
     required_scopes = {"POST": "orders:write"}
 
     @extend_schema(
-        request=shapes.CancelAllInSerializer, responses=shapes.CancelledSerializer, operation_id="orders_cancel"
+        request=order_shapes.CancelAllInSerializer,
+        responses=order_shapes.CancelledSerializer,
+        operation_id="orders_cancel",
     )
     def post(self, request: Request) -> Response:
         """Cancel all of the organisation's orders, or those of one side."""
-        side = read.checked(shapes.CancelAllInSerializer, request.data).get("side")
+        side = read.checked(order_shapes.CancelAllInSerializer, request.data).get("side")
         return Response({"cancelled": services.orders.cancel_all(actor=self.actor, now=clock.now(), side=side)})
 
 
@@ -303,13 +308,13 @@ class CancelAllAfter(ApiView):
     required_scopes = {"POST": "orders:write"}
 
     @extend_schema(
-        request=shapes.CancelAllAfterInSerializer,
-        responses=shapes.CancelAllAfterSerializer,
+        request=order_shapes.CancelAllAfterInSerializer,
+        responses=order_shapes.CancelAllAfterSerializer,
         operation_id="orders_cancel_all_after",
     )
     def post(self, request: Request) -> Response:
         """Cancel all of the organisation's open orders after so many seconds without another call."""
-        seconds = read.checked(shapes.CancelAllAfterInSerializer, request.data)["seconds"]
+        seconds = read.checked(order_shapes.CancelAllAfterInSerializer, request.data)["seconds"]
         return Response({"fires_at": services.switches.cancel_all_after(seconds, actor=self.actor, now=clock.now())})
 
 

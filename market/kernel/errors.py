@@ -63,7 +63,7 @@ class BadMinimum(MarketError):
     code = "bad_minimum"
 
 
-class EmptyScope(MarketError):
+class BadScope(MarketError):
     """What a bid accepts is empty, unknown or named twice."""
 
     code = "bad_scope"

@@ -30,7 +30,8 @@ class CellTerms:
 
 
 TIERS = ("probation", "listed", "verified")  # lowest first
-# What happens to prompts, best first. What nobody declared counts as the worst.
+# What happens to prompts, best first: nothing kept, no training, mainland; the same but kept up to 30 days against
+# abuse; not declared, which counts as the worst.
 DATA_TERMS = ("no-retention", "retention-30d", "unknown")
 STRICTEST_TERMS = frozenset(DATA_TERMS[:1])
 MOST_CHOICES = 100
@@ -165,21 +166,20 @@ def _check_flexible(draft: OrderDraft, terms: Terms, *, now: datetime) -> None:
         raise errors.BadMinimum("A minimum is a multiple of the lot, at most the quantity.", lot_st=terms.lot_st)
     for names, known, word in ((draft.scope.tiers, TIERS, "tier"), (draft.scope.data_terms, DATA_TERMS, "data terms")):
         if names - set(known):
-            raise errors.EmptyScope(f"There is no {word} {', '.join(sorted(names - set(known)))}.")
+            raise errors.BadScope(f"There is no {word} {', '.join(sorted(names - set(known)))}.")
     if not draft.scope.data_terms:
-        raise errors.EmptyScope("A bid accepts some data terms.")
+        raise errors.BadScope("A bid accepts some data terms.")
     if len(draft.choices) > MOST_CHOICES:
         raise errors.NotSupported(f"A bid accepts at most {MOST_CHOICES} products.")
     for choice in draft.choices:
         check_window(choice.window_start, now)
-        if choice.limit_micros <= 0 or choice.limit_micros % terms.tick_micros:
-            raise errors.OffTick("The limit is a multiple of the tick.", tick_micros=terms.tick_micros)
+        check_limit(choice.limit_micros, terms)
     if len({(choice.line, choice.window_start, choice.grade) for choice in draft.choices}) < len(draft.choices):
-        raise errors.EmptyScope("A line, grade and window is named twice.")
+        raise errors.BadScope("A line, grade and window is named twice.")
     if draft.choices:
         own = Choice(draft.line, draft.window_start, draft.limit_micros)
         if own not in draft.choices or draft.limit_micros < max(choice.limit_micros for choice in draft.choices):
-            raise errors.EmptyScope("The order's own product is the choice with its highest limit.")
+            raise errors.BadScope("The order's own product is the choice with its highest limit.")
 
 
 def check_limit(limit_micros: int, terms: Terms) -> None:

@@ -97,6 +97,16 @@ def validate(book: Book) -> None:
         raise BookTooLarge("The quantities add up to 2^62 or more.")
 
 
+def clip(book: Book, price: Ints) -> Ints:
+    """Prices of the book's orders as the collar lets them count: bids from above, offers from below."""
+    is_bid = book.side == BID
+    if book.collar_high is not None:
+        price = np.where(is_bid, np.minimum(price, book.collar_high), price)
+    if book.collar_low is not None:
+        price = np.where(is_bid, price, np.maximum(price, book.collar_low))
+    return price
+
+
 def total(column: Ints) -> int:
     """The sum of values of at least 0, exact: the high and low halves of 31 bits are added apart."""
     if not len(column) or len(column) * int(column.max()) < LARGEST_TOTAL:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from market.matching_engine.book import BID, Book, Ints, Mask, Result, validate
+from market.matching_engine.book import BID, Book, Ints, Mask, Result, clip, validate
 from market.matching_engine.margin import share
 
 _DENSE = 4  # a histogram of up to this many levels an order costs less than sorting the prices
@@ -91,11 +91,7 @@ def _limits(book: Book, is_bid: Mask) -> _Limits:
         price = np.where(book.takes_any, np.where(is_bid, pays, takes), price)
         lowest = takes if book.collar_low is None else None
         highest = pays if book.collar_high is None else None
-    if book.collar_high is not None:
-        price = np.where(is_bid, np.minimum(price, book.collar_high), price)
-    if book.collar_low is not None:
-        price = np.where(is_bid, price, np.maximum(price, book.collar_low))
-    return _Limits(price, lowest, highest)
+    return _Limits(clip(book, price), lowest, highest)
 
 
 def _levels(book: Book, price: Ints) -> _Levels:

@@ -98,9 +98,8 @@ def read_books(folder: Path) -> dict[str, list[Row]]:
     :raises FileInvalid: there is no such file, or a row is not what it should be.
     """
     packed = folder / "books.csv.gz"
-    file = gzip.open(packed, "rt", newline="") if packed.exists() else (folder / "books.csv").open(newline="")  # noqa: SIM115
     books: dict[str, list[Row]] = {}
-    with file:
+    with gzip.open(packed, "rt", newline="") if packed.exists() else (folder / "books.csv").open(newline="") as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
             where = f"line {number}"
             found = _row(str(number), row.get("side"), row.get("price"), row.get("quantity"), where)

@@ -39,7 +39,7 @@ class Halt(models.Model):
 
 
 class ProductFault(models.Model):
-    """A product that could not be cleared, alone or with those that bids join to it; the rest of the market goes on.
+    """A product that could not be cleared; the rest of the market goes on.
 
     After three rounds in a row it is parked: it sits rounds out until a person has looked at it.
     """

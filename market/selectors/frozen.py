@@ -93,6 +93,10 @@ class FrozenBook:
     def __len__(self) -> int:
         return len(self.order)
 
+    def wish(self, row: int) -> Wish:
+        """What a row accepts; of an order that is not flexible its product at its limit."""
+        return self.wishes.get(row) or Wish({int(self.product[row]): int(self.limit[row])})
+
     @property
     def owner_codes(self) -> Ints:
         """The organisations, numbered."""

@@ -20,7 +20,7 @@ from market.kernel.levels import Level, cumulative, levels
 from market.kernel.money import MILLION
 from market.kernel.pairing import Pairs, pair
 from market.kernel.seeds import leaves, root_of, ties_of
-from market.matching_engine import Book, Result, clear
+from market.matching_engine import Book, Result, clear, clip
 from market.selectors import FrozenBook, ProductView, Quote
 from market.services.coupling import Coupled, clear_together, fills_by_cell
 
@@ -92,7 +92,6 @@ class Outcome:
     taking_part: Mask
     root: bytes
     leaf: Sequence[bytes]
-    tie: Sequence[bytes]
     fill: Ints
     ended: Mask
     price: Ints
@@ -166,7 +165,7 @@ class _Sheet:
         if result.volume:
             self.price[rows[book.side[rows] == OFFER]] = result.price or 0
             self.pairs.append(_pairs(rows, self.fill[rows], book.side[rows], self.tie))
-            self.printed.append(Plain(code, rows, _clipped(engine_book), result))
+            self.printed.append(Plain(code, rows, clip(engine_book, engine_book.price), result))
 
     def together(self, codes: Collection[int], rows: Ints) -> None:
         """Clear products that flexible bids join, or whose cells they tell apart."""
@@ -235,7 +234,6 @@ def clear_book(
         taking_part=taking_part,
         root=root,
         leaf=leaf,
-        tie=tie,
         fill=sheet.fill,
         ended=book.next_round_only & (sheet.fill < book.left) & ~failed,  # what failed has not had its round
         price=sheet.price,
@@ -305,15 +303,6 @@ def _engine_book(book: FrozenBook, rows: Ints, product: ProductView, quote: Quot
     )
 
 
-def _clipped(book: Book) -> Ints:
-    limits = book.price
-    if book.collar_high is not None:
-        limits = np.where(book.side == BID, np.minimum(limits, book.collar_high), limits)
-    if book.collar_low is not None:
-        limits = np.where(book.side == BID, limits, np.maximum(limits, book.collar_low))
-    return limits
-
-
 def _cleared(book: FrozenBook, rows: Ints, code: int, quote: Quote, result: Result) -> Cleared:
     product = book.products[code]
     side = book.side[rows]
@@ -350,7 +339,7 @@ def _cleared_together(
 ) -> Cleared:
     """What a component says of one of its products. No curve: a bid that may trade elsewhere stands on no single one."""
     product, collar = book.products[code], quote.collar
-    bids = [row for row in rows[book.side[rows] == BID].tolist() if code in _limits(book, row)]
+    bids = [row for row in rows[book.side[rows] == BID].tolist() if code in book.wish(row).limits]
     volume = sum(one.volume_st for one in prices)
     mean = sum(one.price_micros * one.volume_st for one in prices) // volume if volume else 0
     return Cleared(
@@ -371,15 +360,9 @@ def _cleared_together(
     )
 
 
-def _limits(book: FrozenBook, row: int) -> Mapping[int, int]:
-    """A row's limit by product."""
-    wish = book.wishes.get(row)
-    return wish.limits if wish else {int(book.product[row]): int(book.limit[row])}
-
-
 def _worth(book: FrozenBook, code: int, rows: Ints, quantity: Ints) -> int:
     """Limits times quantities in one product."""
-    return sum(_limits(book, row)[code] * lots for row, lots in zip(rows.tolist(), quantity.tolist(), strict=True))
+    return sum(book.wish(row).limits[code] * lots for row, lots in zip(rows.tolist(), quantity.tolist(), strict=True))
 
 
 def _pairs(rows: Ints, fill: Ints, side: Ints, tie: Sequence[bytes]) -> Pairs:

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import numpy as np
 
-from market.kernel.coupling import Wish
 from market.kernel.freezing import BID, OFFER, Ints
 from market.matching_engine.components import clear_component
 from market.matching_engine.coupled import Component, Order, Outcome
@@ -87,7 +86,7 @@ def _order(
 ) -> Order | None:
     """A row as the engine takes it; None for a bid that no cell with an offer suits."""
     code, lot = int(book.product[row]), book.products[int(book.product[row])].lot_st
-    wish = book.wishes.get(row) or Wish({code: int(book.limit[row])})
+    wish = book.wish(row)
     if book.side[row] == OFFER:
         own = book.cell[row].tobytes()
         at = {

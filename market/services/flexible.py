@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from market.kernel.errors import EmptyScope
-from market.kernel.orders import Choice, OrderDraft
+from market.kernel.errors import BadScope
+from market.kernel.orders import Choice, OrderDraft, check_window
 from market.models import Cell, Order, OrderChoice, OrderScope
 from market.selectors import ProductView
 from market.services.products import product_for
@@ -18,24 +18,25 @@ Accepted = list[tuple[ProductView, int]]
 def accepted(draft: OrderDraft, market_id: UUID, *, own: ProductView, now: datetime) -> Accepted:
     """Every product that an order accepts, with its limit there; the order's own first.
 
-    :raises UnknownLine, UnknownGrade: see there.
-    :raises EmptyScope: a grade that trades in other ticks or lots, or one product twice.
+    :raises UnknownLine, UnknownGrade, UnknownWindow, WindowClosed: see there.
+    :raises BadScope: a grade that trades in other ticks or lots, or one product twice.
     """
     found: Accepted = [(own, draft.limit_micros)]
     itself = Choice(draft.line, draft.window_start, draft.limit_micros)
     for choice in draft.choices:
         if choice == itself:
             continue
+        check_window(choice.window_start, now)
         grade = choice.grade or draft.grade
         product = product_for(
             market_id, choice.line, grade, choice.window_start, organisation_id=draft.organisation_id, now=now
         )
         if product.is_private != own.is_private:
-            raise EmptyScope("A bid names lines of its own or public ones, not both: their rounds are public.")
+            raise BadScope("A bid names lines of its own or public ones, not both: their rounds are public.")
         if product.terms != own.terms:
-            raise EmptyScope(f"The grade {grade} trades in other ticks or lots than {draft.grade}.")
+            raise BadScope(f"The grade {grade} trades in other ticks or lots than {draft.grade}.")
         if product.id in {one.id for one, _ in found}:
-            raise EmptyScope("A line, grade and window is named twice.")
+            raise BadScope("A line, grade and window is named twice.")
         found.append((product, choice.limit_micros))
     return found
 
@@ -43,7 +44,7 @@ def accepted(draft: OrderDraft, market_id: UUID, *, own: ProductView, now: datet
 def check_vocabulary(drafts: Iterable[OrderDraft]) -> None:
     """Refuse vendors and regions in which nothing was ever offered: a misspelt filter would wait for ever.
 
-    :raises EmptyScope: it names the word.
+    :raises BadScope: it names the word.
     """
     for name in ("vendors", "regions"):
         wanted = {word for draft in drafts for word in getattr(draft.scope, name)}
@@ -52,7 +53,7 @@ def check_vocabulary(drafts: Iterable[OrderDraft]) -> None:
         column = name.removesuffix("s")
         known = set(Cell.objects.filter(**{f"{column}__in": wanted}).values_list(column, flat=True).distinct())
         if wanted - known:
-            raise EmptyScope(f"Nothing was ever offered for the {column} {', '.join(sorted(wanted - known))}.")
+            raise BadScope(f"Nothing was ever offered for the {column} {', '.join(sorted(wanted - known))}.")
 
 
 def store(orders: Sequence[Order], drafts: Sequence[OrderDraft], products: Sequence[Accepted]) -> None:

@@ -131,9 +131,6 @@ class _Intake:
             now=self.now,
         )
         products = self._products(drafts)
-        for draft in drafts:
-            for choice in draft.choices:
-                rules.check_window(choice.window_start, self.now)
         flexible.check_vocabulary(drafts)
         accepted = [
             flexible.accepted(draft, self.market.id, own=product, now=self.now)

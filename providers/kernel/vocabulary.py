@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from market.kernel.orders import DATA_TERMS
+
+__all__ = ["DATA_TERMS", "REGIONS", "VENDORS", "known_formats"]
+
 VENDORS = (
     "nvidia",
     "huawei",
@@ -20,10 +24,6 @@ VENDORS = (
     "other",
 )
 REGIONS = ("cn-north", "cn-east", "cn-south", "cn-central", "cn-southwest", "cn-northwest", "cn-northeast")
-# Retention, training use, jurisdiction: nothing kept, no training, mainland; the same but kept up to 30 days against
-# abuse; not declared.
-DATA_TERMS = ("no-retention", "retention-30d", "unknown")
-
 # From the finest: a deployment may serve a finer format than the line's contract, never a coarser one.
 _FORMATS: Mapping[str, int] = {"fp32": 0, "bf16": 1, "fp16": 1, "fp8": 2, "int8": 2, "fp4": 3, "4bit": 3}
 

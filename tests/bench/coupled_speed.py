@@ -21,7 +21,7 @@ import numpy as np
 from market.matching_engine.certificate import check_certificate
 from market.matching_engine.components import clear_component
 from market.matching_engine.coupled import Component, Order
-from market.matching_engine.printed import printed
+from tests.market.kernel.printed import printed
 
 VENDORS, REGIONS, TIERS = 10, 4, 3
 TARGET_SECONDS = 5.0

@@ -358,7 +358,9 @@ class TestOrders:
         monkeypatch.setattr(changes, "marks", lambda *given: (counted.append(given), read(*given))[1])
         shaped = []
         monkeypatch.setattr(
-            asgi.serializers, "order", lambda view, real=asgi.serializers.order: (shaped.append(1), real(view))[1]
+            asgi.order_serializers,
+            "order",
+            lambda view, real=asgi.order_serializers.order: (shaped.append(1), real(view))[1],
         )
 
         async def scene():

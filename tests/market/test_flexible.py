@@ -16,8 +16,8 @@ from ledger import selectors as ledger
 from market import selectors, services
 from market.kernel.errors import (
     BadMinimum,
+    BadScope,
     DuplicateClientOrderId,
-    EmptyScope,
     MarketError,
     NotAmendable,
     NotSupported,
@@ -346,8 +346,8 @@ class TestIntake:
     @pytest.mark.parametrize(("change", "error"), [
         ({"scope": Scope(minimum_st=3_500)}, BadMinimum),
         ({"scope": Scope(minimum_st=9_000)}, BadMinimum),
-        ({"scope": Scope(vendors=frozenset({"nvidja"}))}, EmptyScope),
-        ({"scope": Scope(tiers=frozenset({"golden"}))}, EmptyScope),
+        ({"scope": Scope(vendors=frozenset({"nvidja"}))}, BadScope),
+        ({"scope": Scope(tiers=frozenset({"golden"}))}, BadScope),
     ])  # fmt: skip
     def test_refuses_a_scope_that_cannot_be_meant(
         self, world: Any, buyer: Any, seller: Any, change: dict[str, Any], error: type[Exception]
@@ -362,8 +362,8 @@ class TestIntake:
         (("llama-2-7b", -3, 1_900_000), WindowClosed),
         (("llama-2-7b", 1, 1_900_001), OffTick),
         (("llama-2-7b", 1, 1_950_000), None),
-        (("llama-2-7b", 1, 2_050_000), EmptyScope),
-        (("llama-3-8b", 0, 1_900_000), EmptyScope),
+        (("llama-2-7b", 1, 2_050_000), BadScope),
+        (("llama-3-8b", 0, 1_900_000), BadScope),
     ])  # fmt: skip
     def test_looks_at_each_choice(self, world: Any, buyer: Any, choice: tuple, error: type[Exception] | None) -> None:
         line, hour, limit = choice

@@ -10,26 +10,13 @@ from market import selectors, services
 from market.kernel.orders import Choice, Scope
 from market.models import Amendment
 from market.services import Change
-from tests.market.test_pages import _public, signed_in
+from tests.market.test_pages import _public, buyer, page, seller, signed_in
+
+__all__ = ["buyer", "page", "seller"]  # fixtures
 
 YUAN = 10**6
 HOUR = timedelta(hours=1)
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def buyer(live_world):
-    return live_world.organisation("buyer", yuan=1_000)
-
-
-@pytest.fixture
-def seller(live_world):
-    return live_world.organisation("provider")
-
-
-@pytest.fixture
-def page(buyer):
-    return signed_in(buyer)
 
 
 def path(order, step=""):

@@ -17,8 +17,8 @@ from market.matching_engine.book import BookInvalid, BookTooLarge
 from market.matching_engine.certificate import check_certificate
 from market.matching_engine.components import clear_component
 from market.matching_engine.coupled import Component, Order, clipped
-from market.matching_engine.printed import printed
 from tests.market.kernel.coupled_oracle import best, choices, supported, without
+from tests.market.kernel.printed import printed
 
 SEED = bytes(range(32))
 LOW, HIGH = 5, 15
