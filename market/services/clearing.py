@@ -21,8 +21,11 @@ from market.kernel.money import MILLION
 from market.kernel.pairing import Pairs, pair
 from market.kernel.seeds import leaves, root_of, ties_of
 from market.matching_engine import Book, Result, clear, clip
+from market.matching_engine.components import clear_component
+from market.matching_engine.coupled import Component
+from market.matching_engine.coupled import Outcome as ComponentOutcome
 from market.selectors import FrozenBook, ProductView, Quote
-from market.services.coupling import Coupled, clear_together, fills_by_cell
+from market.services.coupling import Coupled, Part, fills_by_cell, part_of
 
 log = structlog.get_logger(__name__)
 
@@ -126,7 +129,6 @@ class _Sheet:
 
     book: FrozenBook
     quotes: Mapping[UUID, Quote]
-    seed: bytes
     tie: Sequence[bytes]
     fill: Ints
     price: Ints
@@ -167,12 +169,18 @@ class _Sheet:
             self.pairs.append(_pairs(rows, self.fill[rows], book.side[rows], self.tie))
             self.printed.append(Plain(code, rows, clip(engine_book, engine_book.price), result))
 
-    def together(self, codes: Collection[int], rows: Ints) -> None:
-        """Clear products that flexible bids join, or whose cells they tell apart."""
-        book = self.book
-        began = time.perf_counter_ns()
-        coupled = clear_together(book, rows, codes, self.quotes, tie=self.tie, seed=self.seed)
-        self.engine_nanos += time.perf_counter_ns() - began
+    def together(
+        self, codes: Collection[int], rows: Ints, part: Part | Exception, outcome: ComponentOutcome | Exception
+    ) -> None:
+        """What products that flexible bids join, or whose cells they tell apart, came to together.
+
+        :raises Exception: what preparing or clearing them raised.
+        """
+        if isinstance(part, Exception):
+            raise part
+        if isinstance(outcome, Exception):
+            raise outcome
+        book, coupled = self.book, Coupled(part.rows, part.cells, part.component, outcome)
         lot = book.products[min(codes)].lot_st
         prices: dict[int, list[CellPrice]] = defaultdict(list)
         worth: dict[int, int] = defaultdict(int)
@@ -197,43 +205,78 @@ class _Sheet:
         if any(coupled.outcome.volume):
             self.printed.append(coupled)
 
+    def apart(self, rows: Ints) -> None:
+        """Clear the products of a component that failed alone, without its flexible bids."""
+        left = np.zeros(len(self.book), dtype=np.bool_)
+        left[rows[~np.isin(rows, list(self.book.wishes))]] = True
+        for code, some in _by_product(self.book, left):
+            self.attempt(code, some, partial(self.plain, code, some))
 
-def clear_book(
+
+@dataclass(frozen=True)
+class Frozen:
+    """The order set of a round: from here on nothing that its result depends on may change.
+
+    Columns follow the book's rows. `root` is that of the leaves of all orders that take part; `tie` settles ties.
+    """
+
+    book: FrozenBook
+    quotes: Mapping[UUID, Quote]
+    seed: bytes
+    taking_part: Mask
+    root: bytes
+    leaf: Sequence[bytes]
+    tie: Sequence[bytes]
+
+
+def freeze_book(
     book: FrozenBook,
     quotes: Mapping[UUID, Quote],
     *,
     seed: bytes,
     standing: Sequence[Standing],
     pinned: dict[bytes, bytes],
-) -> Outcome:
-    """Clear every product that has bids and offers. The same inputs give the same outcome."""
+) -> Frozen:
+    """Who takes part, and the root that says so."""
     taking_part = _taking_part(book, seed, standing, pinned)
     leaf = leaves(book.order, book.side, book.limit, book.available, book.cohort, seed=seed)
     root = root_of(leaf)
-    tie = ties_of(seed, root, leaf)
+    return Frozen(book, quotes, seed, taking_part, root, leaf, ties_of(seed, root, leaf))
+
+
+Run = Callable[[Sequence[Component]], "Sequence[ComponentOutcome | Exception]"]
+
+
+def clear_here(components: Sequence[Component]) -> list[ComponentOutcome | Exception]:
+    """Clear components one after the other in this process; one that fails gives its error."""
+    return [_attempted(component) for component in components]
+
+
+def _attempted(component: Component) -> ComponentOutcome | Exception:
+    try:
+        return clear_component(component)
+    except Exception as error:  # whatever it is: it concerns this component only
+        return error
+
+
+def clear_book(frozen: Frozen, *, run: Run = clear_here) -> Outcome:
+    """Clear every product that has bids and offers. The same inputs give the same outcome, whoever clears components."""
+    book, taking_part = frozen.book, frozen.taking_part
     none = np.zeros(len(book), dtype=np.int64)
-    sheet = _Sheet(book, quotes, seed, tie, none, none.copy(), [], [], [], [])
+    sheet = _Sheet(book, frozen.quotes, frozen.tie, none, none.copy(), [], [], [], [])
     joined = _components(book, taking_part)
     alone = taking_part & ~np.isin(book.product, [code for codes in joined for code in codes])
     for row in book.wishes:
         alone[row] = False  # it waits where none of its products has an offer
     for code, rows in _by_product(book, alone):
         sheet.attempt(code, rows, partial(sheet.plain, code, rows))
-    for codes in joined:
-        wanted = [row for row, wish in book.wishes.items() if codes & wish.limits.keys()]
-        rows = np.flatnonzero(taking_part & np.isin(book.product, list(codes)))
-        rows = np.union1d(rows, [row for row in wanted if taking_part[row]]).astype(np.int64)
-        if not sheet.attempt(None, rows, partial(sheet.together, codes, rows)):
-            left = np.zeros(len(book), dtype=np.bool_)
-            left[rows[~np.isin(rows, list(book.wishes))]] = True
-            for code, some in _by_product(book, left):
-                sheet.attempt(code, some, partial(sheet.plain, code, some))
+    _clear_joined(frozen, sheet, joined, run)
     failed = np.isin(np.arange(len(book)), np.concatenate([none[:0], *(fault.rows for fault in sheet.faults)]))
     return Outcome(
         book=book,
         taking_part=taking_part,
-        root=root,
-        leaf=leaf,
+        root=frozen.root,
+        leaf=frozen.leaf,
         fill=sheet.fill,
         ended=book.next_round_only & (sheet.fill < book.left) & ~failed,  # what failed has not had its round
         price=sheet.price,
@@ -243,6 +286,33 @@ def clear_book(
         faults=tuple(sheet.faults),
         engine_micros=sheet.engine_nanos // 1000,
     )
+
+
+def _clear_joined(frozen: Frozen, sheet: _Sheet, joined: Sequence[frozenset[int]], run: Run) -> None:
+    """Clear the components; where one fails, its products are cleared without their flexible bids."""
+    sets = [(codes, _rows_of(frozen.book, frozen.taking_part, codes)) for codes in joined]
+    parts = [_prepared(frozen, codes, rows) for codes, rows in sets]
+    began = time.perf_counter_ns()
+    outcomes = iter(run([part.component for part in parts if isinstance(part, Part)]))
+    sheet.engine_nanos += time.perf_counter_ns() - began
+    for (codes, rows), part in zip(sets, parts, strict=True):
+        outcome = next(outcomes) if isinstance(part, Part) else part
+        if not sheet.attempt(None, rows, partial(sheet.together, codes, rows, part, outcome)):
+            sheet.apart(rows)
+
+
+def _prepared(frozen: Frozen, codes: frozenset[int], rows: Ints) -> Part | Exception:
+    try:
+        return part_of(frozen.book, rows, codes, frozen.quotes, tie=frozen.tie, seed=frozen.seed)
+    except Exception as error:  # as in clearing it
+        return error
+
+
+def _rows_of(book: FrozenBook, taking_part: Mask, codes: frozenset[int]) -> Ints:
+    """The rows of a component that take part: those of its products, and the flexible bids that want one of them."""
+    wanted = [row for row, wish in book.wishes.items() if codes & wish.limits.keys() and taking_part[row]]
+    rows = np.flatnonzero(taking_part & np.isin(book.product, list(codes)))
+    return np.union1d(rows, wanted).astype(np.int64)
 
 
 def _components(book: FrozenBook, taking_part: Mask) -> list[frozenset[int]]:

@@ -10,7 +10,6 @@ from uuid import UUID
 import numpy as np
 
 from market.kernel.freezing import BID, OFFER, Ints
-from market.matching_engine.components import clear_component
 from market.matching_engine.coupled import Component, Order, Outcome
 from market.models.orders import MAX_PRICE_MICROS
 from market.selectors import FrozenBook, Quote
@@ -25,6 +24,15 @@ class EngineCell:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Rows of the book as a component of the engine, whose orders are parallel to `rows`."""
+
+    rows: Ints
+    cells: tuple[EngineCell, ...]
+    component: Component
+
+
+@dataclass(frozen=True)
 class Coupled:
     """A cleared component; `outcome` is parallel to `rows`, the rows of the book that took part."""
 
@@ -34,7 +42,7 @@ class Coupled:
     outcome: Outcome
 
 
-def clear_together(
+def part_of(
     book: FrozenBook,
     rows: Ints,
     codes: Collection[int],
@@ -42,8 +50,8 @@ def clear_together(
     *,
     tie: Sequence[bytes],
     seed: bytes,
-) -> Coupled:
-    """Clear these products together; `rows` are their rows that take part, a flexible bid among them."""
+) -> Part:
+    """These products as a component; `rows` are their rows that take part, a flexible bid among them."""
     cells = _cells(book, rows, codes)
     number = {cell: position for position, cell in enumerate(cells)}
     kept, orders = [], []
@@ -61,7 +69,7 @@ def clear_together(
         tick=product.tick_micros,
         seed=seed,
     )
-    return Coupled(np.array(kept, dtype=np.int64), cells, component, clear_component(component))
+    return Part(np.array(kept, dtype=np.int64), cells, component)
 
 
 def _cells(book: FrozenBook, rows: Ints, codes: Collection[int]) -> tuple[EngineCell, ...]:

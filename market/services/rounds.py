@@ -20,7 +20,7 @@ from market import locks, selectors
 from market.kernel import closing, windows
 from market.models import CellPrice, FeedFrame, Market, Round, RoundPrice
 from market.services import certificates, failpoints, faults, switches, writing
-from market.services.clearing import Cleared, Outcome, clear_book
+from market.services.clearing import Cleared, Outcome, clear_book, freeze_book
 from market.services.frames import frame_text
 from market.services.markets import SEED_BYTES
 
@@ -104,7 +104,8 @@ def _clear(market: Market, now: datetime) -> RoundSummary:
     seed = bytes(market.seed)
     book = selectors.frozen_book(market.id, now=now)
     quotes = selectors.quotes(book.products, now=now)
-    outcome = clear_book(book, quotes, seed=seed, standing=selectors.standing(book), pinned=selectors.pinned(now=now))
+    frozen = freeze_book(book, quotes, seed=seed, standing=selectors.standing(book), pinned=selectors.pinned(now=now))
+    outcome = clear_book(frozen)
     _freeze(round_, outcome, now)
     fills = writing.write_fills(outcome, round_)
     allocations = writing.write_allocations(outcome, round_, now=now)

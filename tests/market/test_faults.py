@@ -20,7 +20,7 @@ POISON = 3_333_000
 @pytest.fixture
 def poison(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine cannot bear this quantity, as it could not bear a bug's input."""
-    clear, together = clearing.clear, clearing.clear_together
+    clear, together = clearing.clear, clearing.part_of
 
     def plain(book: Any) -> Any:
         if POISON // 1_000 in book.quantity:
@@ -33,7 +33,7 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> None:
         return together(book, rows, *rest, **more)
 
     monkeypatch.setattr(clearing, "clear", plain)
-    monkeypatch.setattr(clearing, "clear_together", coupled)
+    monkeypatch.setattr(clearing, "part_of", coupled)
 
 
 @pytest.fixture
