@@ -1,4 +1,5 @@
-"""Which products a round must clear together, because a flexible bid accepts several or only some cells of one."""
+"""Which products a round must clear together: a flexible bid accepts several or only some cells of one, or deployments
+on the same chips sell in several."""
 
 from __future__ import annotations
 
@@ -15,8 +16,13 @@ class Wish:
     minimum_st: int = 0
 
 
-def components(wishes: Iterable[Wish], offered: Collection[int]) -> list[frozenset[int]]:
-    """Sets of products that clear together: those that a wish joins, as far as anything is offered in them."""
+def components(
+    wishes: Iterable[Wish], offered: Collection[int], contested: Iterable[Collection[int]] = ()
+) -> list[frozenset[int]]:
+    """Sets of products that clear together: those that a wish or an exclusive group joins.
+
+    Of a wish only the products in which anything is offered; `contested` are the products of each group.
+    """
     parent: dict[int, int] = {}
 
     def top(code: int) -> int:
@@ -25,8 +31,8 @@ def components(wishes: Iterable[Wish], offered: Collection[int]) -> list[frozens
             code = parent[code]
         return code
 
-    for wish in wishes:
-        codes = [code for code in wish.limits if code in offered]
+    wanted = ([code for code in wish.limits if code in offered] for wish in wishes)
+    for codes in (*wanted, *map(sorted, contested)):
         for code in codes:
             parent.setdefault(code, code)
             parent[top(code)] = top(codes[0])

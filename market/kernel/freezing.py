@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,18 +82,29 @@ class Standing:
     deployment: bytes
 
 
-def left_out_deployments(standing: Sequence[Standing], *, pinned: dict[bytes, bytes], seed: bytes) -> list[Standing]:
-    """Deployments that sit this round out, because another one has the same chips in the same window.
+def pinned_out(standing: Sequence[Standing], pinned: Mapping[bytes, bytes]) -> list[bool]:
+    """Which deployments sit out, because another one has sold on the same chips in the same window (`pinned`)."""
+    return [pinned.get(one.group, one.deployment) != one.deployment for one in standing]
 
-    `group` tells chips and window together. The first sale pins a group to its deployment (`pinned`); until then
-    one is drawn by the seed, each round anew.
+
+def contested(standing: Sequence[Standing], live: Collection[int]) -> dict[bytes, list[int]]:
+    """Groups in which several deployments can sell: by group their positions among `standing`, of which `live` can."""
+    rivals: dict[bytes, list[int]] = defaultdict(list)
+    for position in sorted(live):
+        rivals[standing[position].group].append(position)
+    return {group: positions for group, positions in sorted(rivals.items()) if len(positions) > 1}
+
+
+def drawn_out(standing: Sequence[Standing], rivals: Iterable[int], *, seed: bytes) -> list[int]:
+    """Of these rivals (positions among `standing`) those that the seed leaves out: one of each group stays.
+
+    For groups among which the best choice is not looked for.
     """
-    rivals: dict[bytes, set[bytes]] = defaultdict(set)
-    for one in standing:
-        rivals[one.group].add(one.deployment)
-    out: list[Standing] = []
-    for group, deployments in sorted(rivals.items()):
-        drawn = min(deployments, key=lambda one: hashlib.sha256(seed + one).digest())
-        stays = pinned.get(group, drawn)
-        out += [Standing(group, one) for one in sorted(deployments) if one != stays]
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for position in rivals:
+        groups[standing[position].group].append(position)
+    out: list[int] = []
+    for _, positions in sorted(groups.items()):
+        stays = min(positions, key=lambda position: hashlib.sha256(seed + standing[position].deployment).digest())
+        out += [position for position in positions if position != stays]
     return out

@@ -60,7 +60,7 @@ def check_certificate(c: dict[str, Any]) -> list[str]:
             broken.append(rule)
 
     cells, tick, live = c["cells"], c["tick"], [o for o in c["orders"] if not o["rejected"]]
-    traded, worth, chosen = [[0, 0] for _ in cells], 0, defaultdict[int, int](int)
+    traded, worth, stands = [[0, 0] for _ in cells], 0, defaultdict[int, set[int]](set)
     for o in c["orders"]:
         o["lots"] = sum(o["fills"].values())
         # A fallback takes minimums as wishes; else an accepted block has its minimum before anything is shared.
@@ -69,13 +69,17 @@ def check_certificate(c: dict[str, Any]) -> list[str]:
         need(all(x in o["limits"] and lots > 0 for x, lots in o["fills"].items()), "fills lie in an order's cells")
         need(o["lots"] == 0 or o["minimum"] <= o["lots"] <= o["quantity"], "fills lie between minimum and quantity")
         need(not o["rejected"] or (o["lots"] == 0 and is_block), "only blocks are rejected, and fill with nothing")
-        chosen[o["group"] or 0] += o["group"] is not None and o["lots"] > 0
+        if o["group"] is not None and not o["rejected"]:
+            stands[o["group"]].add(o["deployment"])
         for x, lots in o["fills"].items():
             traded[x][o["side"]] += lots
             worth += (1 - 2 * o["side"]) * o["limits"].get(x, 0) * lots
     need(traded == [[cell["volume"]] * 2 for cell in cells], "bought = sold in every cell")
     need(worth == c["welfare"], "welfare is the sum of limits times fills")
-    need(max(chosen.values(), default=0) <= 1, "of an exclusive group at most one fills")
+    grouped = [o for o in c["orders"] if o["group"] is not None]
+    one_stands = all(len(stands[o["group"]]) == 1 and o["minimum"] == 0 for o in grouped)
+    whole = all(o["rejected"] != (o["deployment"] in stands[o["group"]]) for o in grouped)
+    need(one_stands and whole, "of an exclusive group one deployment stands, with all its offers")
     low, high, price = ([cell[name] for cell in cells] for name in ("least", "greatest", "price"))
     need(price == [(a // tick + b // tick) // 2 * tick for a, b in zip(low, high, strict=True)], "the floored midpoint")
     need(all(x["low"] <= x["least"] <= x["greatest"] <= x["high"] for x in cells), "prices lie in the collar")

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from market.matching_engine import blocks
+from market.matching_engine.blocks import Block
 from market.matching_engine.book import BID, Ints
 from market.matching_engine.coupled import Component, Order, Outcome, clipped, validate
 from market.matching_engine.face import fills as face_fills
@@ -44,46 +45,47 @@ def clear_component(component: Component) -> Outcome:
 
 def _clear(component: Component) -> Outcome:
     orders = clipped(component)
-    blocks_in = [one.quantity for one in orders if one.is_block]
-    if len(blocks_in) > _MOST_BLOCKS or max(blocks_in, default=0) > _LARGEST_BLOCK:
-        return _fallback(component, orders, 0)
-    if not blocks_in:
+    found = blocks.blocks_of(orders)
+    if not found:
         outcome = _priced(component, orders, ())
         assert outcome is not None, "without blocks every optimum has its prices"
         return outcome
-    return _with_blocks(component, orders)
+    largest = max(orders[number].quantity for block in found for number in block.members)
+    if len(found) > _MOST_BLOCKS or largest > _LARGEST_BLOCK:
+        return _fallback(component, orders, found, 0)
+    return _with_blocks(component, orders, found)
 
 
-def _with_blocks(component: Component, orders: list[Order]) -> Outcome:
+def _with_blocks(component: Component, orders: list[Order], found: Sequence[Block]) -> Outcome:
     """Best choice of blocks; one that would have to lose is forbidden, and the next best is tried."""
     forbidden: list[frozenset[int]] = []
     most = _MOST_CUTS if len(orders) <= _LARGE else _MOST_CUTS_OF_LARGE
     for cuts in range(most + 1):
-        accepted = blocks.choose(orders, component.cells, component.tick, forbidden)
+        accepted = blocks.choose(orders, found, component.cells, component.tick, forbidden)
         if accepted is None:
             break
-        rejected = tuple(number for number, one in enumerate(orders) if one.is_block and number not in accepted)
-        outcome = _priced(component, orders, rejected, path="milp", cuts=cuts)
+        rejected = {number for at, block in enumerate(found) if at not in accepted for number in block.members}
+        outcome = _priced(component, orders, tuple(sorted(rejected)), path="milp", cuts=cuts)
         if outcome is not None:
             return outcome
         forbidden.append(accepted)
-    return _fallback(component, orders, len(forbidden))
+    return _fallback(component, orders, found, len(forbidden))
 
 
-def _fallback(component: Component, orders: list[Order], cuts: int) -> Outcome:
-    """Take minimums as wishes; drop the blocks that come out too small or beside a larger one; clear again.
+def _fallback(component: Component, orders: list[Order], found: Sequence[Block], cuts: int) -> Outcome:
+    """Draw a deployment of each group, take minimums as wishes, drop the blocks that come out too small, clear again.
 
-    Where that has no end in sight, all blocks are dropped.
+    Where that has no end in sight, all blocks with a minimum are dropped.
     """
-    wishes = [Order(one.side, one.quantity, one.cohort, one.tie, one.cells, one.limits) for one in orders]
-    rejected: set[int] = set()
+    wishes = [replace(one, minimum=0) for one in orders]
+    rejected = {number for block in blocks.drawn(found) for number in block.members}
     for step in itertools.count(1):
         outcome = _priced(component, wishes, tuple(sorted(rejected)), path="fallback", cuts=cuts)
         assert outcome is not None, "without minimums every optimum has its prices"
-        broken = blocks.broken(orders, [sum(lots.values()) for lots in outcome.fills]) - rejected
+        broken = blocks.too_small(orders, [sum(lots.values()) for lots in outcome.fills]) - rejected
         if not broken:
             return outcome
-        rejected |= broken if step < _MOST_STEPS else {number for number, one in enumerate(orders) if one.is_block}
+        rejected |= broken if step < _MOST_STEPS else {number for number, one in enumerate(orders) if one.minimum}
     raise AssertionError("without blocks nothing is broken")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from market.matching_engine.book import BID, BookInvalid, BookTooLarge
 
@@ -17,8 +17,9 @@ class Order:
 
     A bid accepts every one of `cells` (ascending) at the limit beside it; an offer
     has one cell. `quantity` is in lots. It fills with nothing or with at least
-    `minimum`. Of the offers of one `group` at most one fills. A smaller `cohort` is
-    older; `tie` is 32 bytes, no two alike.
+    `minimum`. Offers of one exclusive `group` stand on the same chips: only those of
+    one `deployment` fill; both are opaque numbers, and such offers have no minimum.
+    A smaller `cohort` is older; `tie` is 32 bytes, no two alike.
     """
 
     side: int  # BID or OFFER
@@ -29,6 +30,7 @@ class Order:
     limits: tuple[int, ...]
     minimum: int = 0
     group: int | None = None
+    deployment: int | None = None
 
     @property
     def is_block(self) -> bool:
@@ -64,7 +66,8 @@ class Outcome:
     support price where the cell's `volume` is 0. `path` says how blocks were chosen
     ("none" without blocks, "milp", "fallback"), `cuts` how many choices were
     forbidden because an accepted block would have lost. `rejected` are the blocks
-    left out, `paradoxical` those of them that the price would have suited.
+    left out, among them the offers of deployments not chosen, and `paradoxical` those
+    of them that the price would have suited.
     """
 
     fills: tuple[dict[int, int], ...]
@@ -89,12 +92,8 @@ def clipped(component: Component) -> list[Order]:
         else:
             limits = tuple(max(limit, low[cell]) for cell, limit in zip(one.cells, one.limits, strict=True))
         same = limits == one.limits
-        orders.append(one if same else _with(one, limits))
+        orders.append(one if same else replace(one, limits=limits))
     return orders
-
-
-def _with(one: Order, limits: tuple[int, ...]) -> Order:
-    return Order(one.side, one.quantity, one.cohort, one.tie, one.cells, limits, one.minimum, one.group)
 
 
 def validate(component: Component) -> None:
@@ -124,5 +123,7 @@ def _validate(one: Order, component: Component) -> None:
         raise BookInvalid("A quantity is at least one lot, and no minimum is below zero or above the quantity.")
     if one.side != BID and len(one.cells) != 1:
         raise BookInvalid("An offer stands in one cell.")
-    if one.side == BID and one.group is not None:
-        raise BookInvalid("Only offers are in exclusive groups.")
+    if (one.group is None) != (one.deployment is None):
+        raise BookInvalid("An exclusive group is one of deployments.")
+    if one.group is not None and (one.side == BID or one.minimum):
+        raise BookInvalid("Only offers without a minimum are in exclusive groups.")

@@ -10,9 +10,9 @@ from highspy._core import _Highs  # the public class prints a banner to standard
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-_NODES = (
-    20_000  # of a branch-and-bound tree: a limit in work, not in seconds, so that a replay stops where the round did
-)
+# Nodes of a branch-and-bound tree, fewer in a large program, where each takes longer: a limit in work, not in seconds,
+# so that a replay stops where the round did.
+_NODES, _FEWEST_NODES, _NODES_BY_COLUMNS = 20_000, 100, 10_000_000
 
 
 class NotSolved(Exception):
@@ -58,9 +58,10 @@ class Program:
             draft.column(0.0, 0.0, [])  # the solver refuses an empty model
         self._columns = len(draft.cost)
         self._solver = _Highs()
+        nodes = max(_FEWEST_NODES, min(_NODES, _NODES_BY_COLUMNS // self._columns))
         for name, value in (
             ("output_flag", False), ("threads", 1), ("random_seed", 0), ("mip_rel_gap", 0.0), ("mip_abs_gap", 0.0),
-            ("mip_max_nodes", _NODES), ("mip_feasibility_tolerance", 1e-9), ("parallel", "off"),
+            ("mip_max_nodes", nodes), ("mip_feasibility_tolerance", 1e-9), ("parallel", "off"),
         ):  # fmt: skip
             self._solver.setOptionValue(name, value)
         self._solver.passModel(_model(draft))

@@ -35,7 +35,7 @@ from market.selectors.catalogue import (
 from market.selectors.cells import CellWords, cell_words
 from market.selectors.checks import Breach, verify
 from market.selectors.feed import Frame, feed_after, is_halted, snapshot
-from market.selectors.frozen import FrozenBook, frozen_book, pinned, standing
+from market.selectors.frozen import FrozenBook, frozen_book, pinned, standing, standing_of
 from market.selectors.halts import HaltView, halts
 from market.selectors.history import TradeView, bars, index, trades, volumes
 from market.selectors.offered import best_offers
@@ -120,6 +120,7 @@ __all__ = [
     "round_prices",
     "snapshot",
     "standing",
+    "standing_of",
     "terms_of",
     "the_market",
     "tops",

@@ -183,16 +183,32 @@ def _cells(numbers: Mapping[UUID, int]) -> list[tuple[bytes, str, str, str, str]
 
 
 def standing(book: FrozenBook) -> list[Standing]:
-    """The deployments with open offers, once for each group of chips and window."""
-    rows = np.flatnonzero(book.side == OFFER)
-    found: set[tuple[bytes, bytes]] = set()
+    """The deployments whose open offers can deliver something, once for each group of chips and window."""
+    rows = np.flatnonzero((book.side == OFFER) & (book.available > 0))
+    found: set[Standing] = set()
     if len(rows):
         supply, _ = binary.codes(book.supply[rows])
         first = rows[np.unique(supply, return_index=True)[1]]
         for row in first:
-            window = book.products[book.product[row]].window_start.isoformat().encode()
-            found.add((book.group[row].tobytes() + window, book.deployment[row].tobytes()))
-    return [Standing(group, deployment) for group, deployment in sorted(found)]
+            found.add(_standing_at(book, int(row)))
+    return sorted(found, key=lambda one: (one.group, one.deployment))
+
+
+def standing_of(book: FrozenBook, standing: Sequence[Standing]) -> Ints:
+    """For each row the position of its deployment among `standing`; -1 for bids and offers that can deliver nothing."""
+    at = np.full(len(book), -1, dtype=np.int64)
+    rows = np.flatnonzero((book.side == OFFER) & (book.available > 0))
+    if len(rows):
+        number = {one: position for position, one in enumerate(standing)}
+        supply, _ = binary.codes(book.supply[rows])
+        first = rows[np.unique(supply, return_index=True)[1]]
+        at[rows] = np.array([number.get(_standing_at(book, int(row)), -1) for row in first], dtype=np.int64)[supply]
+    return at
+
+
+def _standing_at(book: FrozenBook, row: int) -> Standing:
+    window = book.products[book.product[row]].window_start.isoformat().encode()
+    return Standing(book.group[row].tobytes() + window, book.deployment[row].tobytes())
 
 
 def pinned(*, now: datetime) -> dict[bytes, bytes]:

@@ -75,6 +75,7 @@ def _coupled(outcome: Outcome, part: Coupled) -> dict[str, Any]:
         "leaf": _hex(outcome, part.rows), "side": [one.side for one in orders], "cohort": [one.cohort for one in orders],
         "quantity": [one.quantity for one in orders], "minimum": [one.minimum for one in orders],
         "limits": [list(zip(one.cells, one.limits, strict=True)) for one in orders],
+        "group": [one.group for one in orders], "deployment": [one.deployment for one in orders],
         "fills": [list(lots.items()) for lots in found.fills], "rejected": list(found.rejected),
     }  # fmt: skip
 
@@ -124,6 +125,7 @@ def _expanded(part: dict[str, Any], products: dict[UUID, ProductView], *, seed: 
     limits = part.get("limits") or [[(0, limit)] for limit in part["limit"]]
     fills = part.get("fills") or [[(0, lots)] if lots else [] for lots in part["fill"]]
     minimum, rejected = part.get("minimum") or [0] * count, set(part.get("rejected", ()))
+    group, deployment = (part.get(name) or [None] * count for name in ("group", "deployment"))
     orders = [
         {
             "leaf": leaf[at],
@@ -131,7 +133,8 @@ def _expanded(part: dict[str, Any], products: dict[UUID, ProductView], *, seed: 
             "side": part["side"][at],
             "quantity": str(part["quantity"][at]),
             "minimum": str(minimum[at]),
-            "group": None,
+            "group": group[at],
+            "deployment": deployment[at],
             "cohort": part["cohort"][at],
             "limits": {str(cell): str(limit) for cell, limit in limits[at]},
             "fills": {str(cell): str(lots) for cell, lots in fills[at]},

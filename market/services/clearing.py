@@ -14,8 +14,7 @@ from uuid import UUID
 import numpy as np
 import structlog
 
-from market.kernel.coupling import components
-from market.kernel.freezing import BID, OFFER, Ints, Mask, Standing, left_out_deployments, self_trades
+from market.kernel.freezing import BID, OFFER, Ints, Mask, Standing, self_trades
 from market.kernel.levels import Level, cumulative, levels
 from market.kernel.money import MILLION
 from market.kernel.pairing import Pairs, pair
@@ -25,6 +24,7 @@ from market.matching_engine.components import clear_component
 from market.matching_engine.coupled import Component
 from market.matching_engine.coupled import Outcome as ComponentOutcome
 from market.selectors import FrozenBook, ProductView, Quote
+from market.services import exclusive
 from market.services.coupling import Coupled, Part, fills_by_cell, part_of
 
 log = structlog.get_logger(__name__)
@@ -205,10 +205,11 @@ class _Sheet:
         if any(coupled.outcome.volume):
             self.printed.append(coupled)
 
-    def apart(self, rows: Ints) -> None:
-        """Clear the products of a component that failed alone, without its flexible bids."""
+    def apart(self, rows: Ints, left_out: Ints) -> None:
+        """Clear the products of a component that failed alone, without its flexible bids and the rows left out."""
         left = np.zeros(len(self.book), dtype=np.bool_)
         left[rows[~np.isin(rows, list(self.book.wishes))]] = True
+        left[left_out] = False
         for code, some in _by_product(self.book, left):
             self.attempt(code, some, partial(self.plain, code, some))
 
@@ -227,6 +228,7 @@ class Frozen:
     root: bytes
     leaf: Sequence[bytes]
     tie: Sequence[bytes]
+    groups: exclusive.Groups
 
 
 def freeze_book(
@@ -238,10 +240,12 @@ def freeze_book(
     pinned: dict[bytes, bytes],
 ) -> Frozen:
     """Who takes part, and the root that says so."""
-    taking_part = _taking_part(book, seed, standing, pinned)
+    taking_part = _taking_part(book, standing, pinned)
+    groups = exclusive.groups(book, taking_part, standing)
+    groups, taking_part = exclusive.searched(book, taking_part, groups, seed=seed)
     leaf = leaves(book.order, book.side, book.limit, book.available, book.cohort, seed=seed)
     root = root_of(leaf)
-    return Frozen(book, quotes, seed, taking_part, root, leaf, ties_of(seed, root, leaf))
+    return Frozen(book, quotes, seed, taking_part, root, leaf, ties_of(seed, root, leaf), groups)
 
 
 Run = Callable[[Sequence[Component]], "Sequence[ComponentOutcome | Exception]"]
@@ -264,7 +268,7 @@ def clear_book(frozen: Frozen, *, run: Run = clear_here) -> Outcome:
     book, taking_part = frozen.book, frozen.taking_part
     none = np.zeros(len(book), dtype=np.int64)
     sheet = _Sheet(book, frozen.quotes, frozen.tie, none, none.copy(), [], [], [], [])
-    joined = _components(book, taking_part)
+    joined = exclusive.joined(book, taking_part, frozen.groups)
     alone = taking_part & ~np.isin(book.product, [code for codes in joined for code in codes])
     for row in book.wishes:
         alone[row] = False  # it waits where none of its products has an offer
@@ -298,12 +302,12 @@ def _clear_joined(frozen: Frozen, sheet: _Sheet, joined: Sequence[frozenset[int]
     for (codes, rows), part in zip(sets, parts, strict=True):
         outcome = next(outcomes) if isinstance(part, Part) else part
         if not sheet.attempt(None, rows, partial(sheet.together, codes, rows, part, outcome)):
-            sheet.apart(rows)
+            sheet.apart(rows, frozen.groups.drawn_out(rows, seed=frozen.seed))
 
 
 def _prepared(frozen: Frozen, codes: frozenset[int], rows: Ints) -> Part | Exception:
     try:
-        return part_of(frozen.book, rows, codes, frozen.quotes, tie=frozen.tie, seed=frozen.seed)
+        return part_of(frozen.book, rows, codes, frozen.quotes, tie=frozen.tie, seed=frozen.seed, groups=frozen.groups)
     except Exception as error:  # as in clearing it
         return error
 
@@ -315,16 +319,8 @@ def _rows_of(book: FrozenBook, taking_part: Mask, codes: frozenset[int]) -> Ints
     return np.union1d(rows, wanted).astype(np.int64)
 
 
-def _components(book: FrozenBook, taking_part: Mask) -> list[frozenset[int]]:
-    offered = set(book.product[taking_part & (book.side == OFFER)].tolist())
-    return components([wish for row, wish in book.wishes.items() if taking_part[row]], offered)
-
-
-def _taking_part(book: FrozenBook, seed: bytes, standing: Sequence[Standing], pinned: dict[bytes, bytes]) -> Mask:
-    out = _self_trades(book)
-    for one in left_out_deployments(standing, pinned=pinned, seed=seed):
-        out |= (book.deployment == np.frombuffer(one.deployment, dtype="V16")[0]) & _in_group(book, one)
-    return (book.available > 0) & ~out
+def _taking_part(book: FrozenBook, standing: Sequence[Standing], pinned: Mapping[bytes, bytes]) -> Mask:
+    return (book.available > 0) & ~_self_trades(book) & ~exclusive.pinned_rows(book, standing, pinned)
 
 
 def _self_trades(book: FrozenBook) -> Mask:
@@ -341,12 +337,6 @@ def _self_trades(book: FrozenBook) -> Mask:
     out = np.zeros(len(book), dtype=np.bool_)
     out[rows[found]] = True
     return out
-
-
-def _in_group(book: FrozenBook, one: Standing) -> Mask:
-    """Offers in the window of a group; groups of other windows keep the deployment."""
-    here = np.array([product.window_start.isoformat().encode() == one.group[16:] for product in book.products])
-    return here[book.product]
 
 
 def _by_product(book: FrozenBook, taking_part: Mask) -> list[tuple[int, Ints]]:

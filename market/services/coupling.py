@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import numpy as np
@@ -13,6 +13,7 @@ from market.kernel.freezing import BID, OFFER, Ints
 from market.matching_engine.coupled import Component, Order, Outcome
 from market.models.orders import MAX_PRICE_MICROS
 from market.selectors import FrozenBook, Quote
+from market.services.exclusive import Groups
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,17 @@ def part_of(
     *,
     tie: Sequence[bytes],
     seed: bytes,
+    groups: Groups,
 ) -> Part:
-    """These products as a component; `rows` are their rows that take part, a flexible bid among them."""
+    """These products as a component; `rows` are their rows that take part."""
     cells = _cells(book, rows, codes)
     number = {cell: position for position, cell in enumerate(cells)}
-    kept, orders = [], []
+    kept, orders, numbers = [], [], (dict[int, int](), dict[int, int]())
     for row in rows.tolist():
         order = _order(book, row, cells, number, tie[row])
         if order is not None:
             kept.append(row)
-            orders.append(order)
+            orders.append(_grouped(order, groups, row, numbers))
     product = book.products[min(codes)]
     ends = [_collar(quotes[book.products[cell.code].id], product.tick_micros) for cell in cells]
     component = Component(
@@ -120,6 +122,17 @@ def _order(
         limits=tuple(at.values()),
         minimum=min(-(-wish.minimum_st // lot), quantity),
     )
+
+
+def _grouped(order: Order, groups: Groups, row: int, numbers: tuple[dict[int, int], dict[int, int]]) -> Order:
+    """The order with its exclusive group and deployment, each numbered as it comes, so that a number tells nothing."""
+    if groups.group[row] < 0:
+        return order
+    group, deployment = (
+        known.setdefault(int(column[row]), len(known))
+        for known, column in zip(numbers, (groups.group, groups.deployment), strict=True)
+    )
+    return replace(order, group=group, deployment=deployment)
 
 
 def _collar(quote: Quote, tick: int) -> tuple[int, int]:

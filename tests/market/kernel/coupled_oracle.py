@@ -72,14 +72,18 @@ def _longest(capacity: dict, gain: dict) -> tuple[int, list] | None:
 
 
 def choices(orders: Sequence[Order]) -> list[frozenset[int]]:
-    """Every choice of blocks that keeps the groups."""
-    blocks = [number for number, one in enumerate(orders) if one.is_block]
+    """Every choice of orders with a minimum, and of no or one deployment a group with all its offers."""
+    alone = [number for number, one in enumerate(orders) if one.minimum]
+    groups: dict[int, dict[int, frozenset[int]]] = {}
+    for number, one in enumerate(orders):
+        if one.group is not None:
+            deployments = groups.setdefault(one.group, {})
+            deployments[one.deployment] = deployments.get(one.deployment, frozenset()) | {number}
     found = []
-    for size in range(len(blocks) + 1):
-        for chosen in itertools.combinations(blocks, size):
-            groups = [orders[n].group for n in chosen if orders[n].group is not None]
-            if len(groups) == len(set(groups)):
-                found.append(frozenset(chosen))
+    for size in range(len(alone) + 1):
+        for chosen in itertools.combinations(alone, size):
+            for picks in itertools.product(*([frozenset(), *one.values()] for one in groups.values())):
+                found.append(frozenset(chosen).union(*picks))
     return found
 
 

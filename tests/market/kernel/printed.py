@@ -32,6 +32,7 @@ def printed(component: Component, outcome: Outcome) -> dict[str, Any]:
                 "quantity": one.quantity,
                 "minimum": one.minimum,
                 "group": one.group,
+                "deployment": one.deployment,
                 "cohort": one.cohort,
                 "tie": one.tie.hex(),
                 "limits": dict(zip(one.cells, one.limits, strict=True)),

@@ -40,10 +40,10 @@ def components(draw: Any, *, blocks: bool = False, cells: int = 4, most: int = 9
         limits = tuple(base + (draw(st.integers(-2, 2)) if differs else 0) for _ in accepted)
         quantity = draw(st.integers(1, 5))
         minimum = draw(st.one_of(st.just(0), st.integers(0, quantity))) if blocks else 0
-        group = draw(st.sampled_from([None, None, 1, 2])) if blocks and side == 1 else None
-        orders.append(
-            Order(side, quantity, draw(st.integers(1, 2)), tie(number), tuple(sorted(accepted)), limits, minimum, group)
-        )
+        group = draw(st.sampled_from([None, None, 1, 2])) if blocks and side == 1 and not minimum else None
+        deployment = draw(st.integers(0, 2)) if group else None
+        cohort, names = draw(st.integers(1, 2)), tuple(sorted(accepted))
+        orders.append(Order(side, quantity, cohort, tie(number), names, limits, minimum, group, deployment))
     return Component(orders, (LOW,) * count, (HIGH,) * count, 1, SEED)
 
 
@@ -138,7 +138,7 @@ def test_blocks_reach_the_best_choice_in_which_no_one_loses(component: Component
             continue
         assert found[0] == outcome.welfare, "a better choice in which no one loses was passed over"
         as_good.append(chosen)
-    if all(one.minimum for one in orders if one.is_block):
+    if all(one.minimum for one in orders if one.is_block):  # groups: test_exclusive.py
         assert kept == min(as_good, key=lambda chosen: sorted(orders[n].tie for n in chosen))
 
 
@@ -213,7 +213,10 @@ def test_a_bid_that_takes_either_hour_goes_to_the_cheaper_one() -> None:
     Order(0, 0, 1, tie(0), (0,), (5,)),
     Order(0, 2, 1, tie(0), (0,), (5,), 3),
     Order(1, 2, 1, tie(0), (0, 1), (5, 5)),
-    Order(0, 2, 1, tie(0), (0,), (5,), 0, 1),
+    Order(0, 2, 1, tie(0), (0,), (5,), 0, 1, 1),
+    Order(1, 2, 1, tie(0), (0,), (5,), 0, 1),
+    Order(1, 2, 1, tie(0), (0,), (5,), 0, None, 1),
+    Order(1, 2, 1, tie(0), (0,), (5,), 1, 1, 1),
     Order(0, 2**41, 1, tie(0), (0,), (5,)),
 ])  # fmt: skip
 def test_nonsense_is_refused(order: Order) -> None:

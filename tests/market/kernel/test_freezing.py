@@ -4,9 +4,11 @@ from hypothesis import strategies as st
 
 from market.kernel.freezing import (
     Standing,
+    contested,
     deliverable_st,
+    drawn_out,
     due_micro_st_per_second,
-    left_out_deployments,
+    pinned_out,
     self_trades,
     within_supply,
 )
@@ -91,26 +93,25 @@ class TestSelfTrades:
             assert not len(bids) or not len(offers) or bids.max() < offers.min()
 
 
-class TestLeftOutDeployments:
-    standing = [Standing(b"chips", b"a"), Standing(b"chips", b"b"), Standing(b"others", b"c")]
+class TestDeployments:
+    standing = (Standing(b"chips", b"a"), Standing(b"chips", b"b"), Standing(b"others", b"c"))
 
-    def test_leaves_one_of_a_group(self):
-        out = left_out_deployments(self.standing, pinned={}, seed=b"seed")
+    def test_of_a_pinned_group_only_the_one_that_has_sold_stays(self):
+        assert pinned_out(self.standing, {}) == [False, False, False]
+        assert pinned_out(self.standing, {b"chips": b"b"}) == [True, False, False]
 
-        assert len(out) == 1
-        assert out[0].group == b"chips"
+    def test_a_lone_one_sits_out_where_another_has_sold(self):
+        assert pinned_out(self.standing, {b"others": b"z"}) == [False, False, True]
 
-    def test_keeps_the_one_that_has_sold(self):
-        out = left_out_deployments(self.standing, pinned={b"chips": b"b"}, seed=b"seed")
+    def test_are_contested_where_several_of_a_group_can_sell(self):
+        assert contested(self.standing, {0, 1, 2}) == {b"chips": [0, 1]}
+        assert contested(self.standing, {0, 2}) == {}
 
-        assert out == [Standing(b"chips", b"a")]
+    def test_one_of_a_group_stays_when_drawn(self):
+        assert len(drawn_out(self.standing, [0, 1], seed=b"seed")) == 1
+        assert drawn_out(self.standing, [1, 2], seed=b"seed") == []
 
-    def test_leaves_a_lone_one_out_where_another_has_sold(self):
-        out = left_out_deployments(self.standing, pinned={b"others": b"z"}, seed=b"seed")
+    def test_are_drawn_anew_with_each_seed(self):
+        out = {drawn_out(self.standing, [0, 1, 2], seed=bytes([n]))[0] for n in range(40)}
 
-        assert Standing(b"others", b"c") in out
-
-    def test_draws_anew_with_each_seed(self):
-        drawn = {left_out_deployments(self.standing, pinned={}, seed=bytes([n]))[0].deployment for n in range(40)}
-
-        assert drawn == {b"a", b"b"}
+        assert out == {0, 1}
