@@ -106,10 +106,12 @@ def product_fills(organisation_id: UUID, product_id: UUID) -> list[AllocationVie
 def of_order(order_id: UUID, actor: Actor) -> list[AllocationView]:
     """The allocations of one order of the actor's organisation, oldest first."""
     return _read(
-        "JOIN market_order o ON o.product_id = a.product_id AND o.id = %s WHERE o.organisation_id = %s "
+        "JOIN (SELECT product_id FROM market_order WHERE id = %s UNION SELECT product_id FROM market_orderchoice "
+        "WHERE order_id = %s) AS named ON named.product_id = a.product_id "
+        "JOIN market_order o ON o.id = %s WHERE o.organisation_id = %s "
         "AND (a.buyer_id = o.organisation_id AND a.buy_order_id = o.id "
         "OR a.seller_id = o.organisation_id AND a.sell_order_id = o.id) ORDER BY a.round_number, a.id",
-        [order_id, actor.organisation_id],
+        [order_id, order_id, order_id, actor.organisation_id],
     )
 
 
