@@ -16,13 +16,13 @@ from market.api.serializers import SIDES, TokenPricesSerializer, price
 from market.kernel import windows
 from market.kernel.amending import Change
 from market.kernel.errors import NotSupported
-from market.kernel.orders import DATA_TERMS, MOST_CHOICES, TIERS, Choice, OrderDraft, Scope
+from market.kernel.orders import DATA_TERMS, GRADES, MOST_CHOICES, TIERS, Choice, OrderDraft, Scope, takes_better
 from market.kernel.quantities import ModelTokens
 from market.kernel.text import micros_of
 from market.selectors import (
     OrderView,
 )
-from market.services import quantities
+from market.services import flexible, quantities
 from market.services.preview import Preview
 from market.services.switches import MOST_SECONDS
 
@@ -84,6 +84,10 @@ class OrderInSerializer(StrictSerializer):
     expires_at = serializers.DateTimeField(required=False)
     expires_in_seconds = serializers.IntegerField(required=False, min_value=1, max_value=49 * 3600)
     client_order_id = serializers.RegexField(r"\A[!-~]{1,100}\Z", required=False)
+    or_better = serializers.BooleanField(
+        required=False,
+        help_text="every better grade too, at the same limit: interactive with it is interactive or realtime",
+    )
     choices = ChoiceInSerializer(  # type: ignore[call-arg]  # max_length is the list's
         many=True, required=False, max_length=MOST_CHOICES - 1, help_text="other hours or lines that would do as well"
     )
@@ -164,6 +168,7 @@ class OrderSerializer(serializers.Serializer):
     created_at = serializers.DateTimeField()
     amended_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)
+    or_better = serializers.BooleanField(help_text="every better grade of its choices is among them")
     choices = ChoiceSerializer(many=True)
     vendors = serializers.ListField(child=serializers.CharField())
     regions = serializers.ListField(child=serializers.CharField())
@@ -193,10 +198,16 @@ class BatchInSerializer(StrictSerializer):
 
     def validate_orders(self, given: list[Any]) -> list[Any]:
         """Choices of all orders together: each is a product to look up while rounds wait."""
-        lists = [one.get("choices") for one in given if isinstance(one, dict)]
-        if sum(len(one) for one in lists if isinstance(one, list)) > MOST_BATCH_CHOICES:
+        if sum(_count(one) for one in given if isinstance(one, dict)) > MOST_BATCH_CHOICES:
             raise serializers.ValidationError(f"A batch has at most {MOST_BATCH_CHOICES} choices in all its orders.")
         return given
+
+
+def _count(given: dict[str, Any]) -> int:
+    """Choices beside the order's own product, with those that `or_better` adds at most."""
+    named = given.get("choices")
+    count = len(named) if isinstance(named, list) else 0
+    return len(GRADES) * (count + 1) - 1 if given.get("or_better") else count
 
 
 class BatchResultSerializer(serializers.Serializer):
@@ -215,12 +226,26 @@ class BatchSerializer(serializers.Serializer):
     results = BatchResultSerializer(many=True)
 
 
+class ExpectedFillSerializer(serializers.Serializer):
+    """What would fill of one product, at which price on average."""
+
+    line = serializers.CharField()
+    grade = serializers.CharField()
+    window_start = serializers.DateTimeField()
+    fill_st = serializers.CharField()
+    price_per_million = serializers.CharField()
+
+
 class PreviewSerializer(serializers.Serializer):
     """What an order would cost and do if the round closed now."""
 
     quantity_st = serializers.CharField()
-    expected_fill_st = serializers.CharField(allow_null=True, help_text="null for a flexible bid")
+    expected_fill_st = serializers.CharField(allow_null=True)
     expected_price_per_million = serializers.CharField(allow_null=True)
+    expected = ExpectedFillSerializer(many=True, help_text="the same by product, dearest first")
+    expected_unknown = serializers.ChoiceField(
+        choices=["too_many_orders", "not_cleared"], allow_null=True, help_text="why the expected fill is null"
+    )
     worst_cost = serializers.CharField()
     held = serializers.CharField()
     fee = serializers.CharField()
@@ -230,6 +255,10 @@ class PreviewSerializer(serializers.Serializer):
     collar_low_per_million = serializers.CharField(allow_null=True)
     collar_high_per_million = serializers.CharField(allow_null=True)
     token_prices = TokenPricesSerializer()
+    list_price_per_million = serializers.CharField(allow_null=True, help_text="the vendors' of this line and grade")
+    list_price_source = serializers.CharField(allow_null=True)
+    list_price_since = serializers.DateField(allow_null=True)
+    list_cost = serializers.CharField(allow_null=True, help_text="of the whole quantity at the list price")
 
 
 class CancelAllInSerializer(StrictSerializer):
@@ -260,6 +289,7 @@ def draft(data: dict[str, Any], actor: Actor, *, now: datetime) -> OrderDraft:
     """The draft of a checked order.
 
     :raises NotSupported: a sell order; providers sell through their offers.
+    :raises BadScope: a product named twice.
     :raises MarketError: the budget or the tokens are no quantity; see market/services/quantities.py.
     """
     if data["side"] == "sell":
@@ -270,6 +300,8 @@ def draft(data: dict[str, Any], actor: Actor, *, now: datetime) -> OrderDraft:
     start = data.get("window_start", windows.current(now)[0])
     own = Choice(data["line"], start, micros_of(data["price_per_million"]), data["grade"])
     choices = [own, *(_choice(one, own) for one in data.get("choices", ()))]
+    if data.get("or_better"):
+        choices = flexible.or_better(choices)
     first = max(choices, key=lambda one: one.limit_micros)
     choices = [replace(one, grade="") if one.grade == first.grade else one for one in choices]
     quantity = _quantity(data, actor, limit_micros=first.limit_micros)
@@ -352,6 +384,7 @@ def order(view: OrderView) -> dict[str, Any]:
         "created_at": view.created_at,
         "amended_at": view.amended_at,
         "ended_at": view.ended_at,
+        "or_better": takes_better(view.choices, grade=view.grade),
         "choices": [
             {
                 "line": one.line,
@@ -371,11 +404,22 @@ def order(view: OrderView) -> dict[str, Any]:
 
 def preview(view: Preview) -> dict[str, Any]:
     """A preview as JSON."""
-    tokens = view.token_prices
+    tokens, listed = view.token_prices, view.list_price
     return {
         "quantity_st": str(view.quantity_st),
         "expected_fill_st": None if view.expected_fill_st is None else str(view.expected_fill_st),
         "expected_price_per_million": price(view.expected_price_micros),
+        "expected": [
+            {
+                "line": one.product.line,
+                "grade": one.product.grade,
+                "window_start": one.product.window_start,
+                "fill_st": str(one.quantity_st),
+                "price_per_million": price(one.price_micros),
+            }
+            for one in view.expected
+        ],
+        "expected_unknown": view.expected_unknown,
         "worst_cost": price(view.worst_cost_micros),
         "held": price(view.hold_micros),
         "fee": price(view.fee_micros),
@@ -390,4 +434,8 @@ def preview(view: Preview) -> dict[str, Any]:
             "cached": price(tokens.cached_micros),
             "output": price(tokens.output_micros),
         },
+        "list_price_per_million": price(listed.price_micros if listed else None),
+        "list_price_source": listed.source if listed else None,
+        "list_price_since": listed.valid_from if listed else None,
+        "list_cost": price(view.list_cost_micros),
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -35,6 +36,8 @@ TIERS = ("probation", "listed", "verified")  # lowest first
 DATA_TERMS = ("no-retention", "retention-30d", "unknown")
 STRICTEST_TERMS = frozenset(DATA_TERMS[:1])
 MOST_CHOICES = 100
+# Each grade keeps what those after it promise.
+GRADES = ("realtime", "interactive", "batch")
 
 
 @dataclass(frozen=True, order=True)
@@ -45,6 +48,33 @@ class Choice:
     window_start: datetime
     limit_micros: int
     grade: str = ""
+
+
+def with_better(choices: Iterable[Choice], *, traded: Collection[str]) -> list[Choice]:
+    """These choices, each with a grade, and those of them in every better grade that is traded, at the same limit.
+
+    The given ones come first and keep their limits; where several give the same product, the highest limit counts.
+    """
+    named = {(one.line, one.window_start, one.grade): one for one in choices}
+    more: dict[tuple[str, datetime, str], Choice] = {}
+    for one in named.values():
+        for grade in better_grades(one.grade):
+            key = (one.line, one.window_start, grade)
+            if grade in traded and key not in named and (key not in more or more[key].limit_micros < one.limit_micros):
+                more[key] = replace(one, grade=grade)
+    return [*named.values(), *more.values()]
+
+
+def takes_better(choices: Iterable[Choice], *, grade: str) -> bool:
+    """Whether every better grade of each of an order's choices is a choice too; its own grade goes without saying."""
+    named = {(one.line, one.window_start, one.grade or grade) for one in choices}
+    better = {(line, start, above) for line, start, own in named for above in better_grades(own)}
+    return bool(better) and better <= named
+
+
+def better_grades(grade: str) -> tuple[str, ...]:
+    """The grades that promise more than this one; of an unknown one none."""
+    return GRADES[: GRADES.index(grade)] if grade in GRADES else ()
 
 
 @dataclass(frozen=True)

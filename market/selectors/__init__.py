@@ -32,12 +32,13 @@ from market.selectors.catalogue import (
     terms_of,
     the_market,
 )
-from market.selectors.cells import CellWords, cell_words
+from market.selectors.cells import CellWords, cell_words, cells_within
 from market.selectors.checks import Breach, verify
 from market.selectors.feed import Frame, feed_after, is_halted, snapshot
 from market.selectors.frozen import FrozenBook, frozen_book, pinned, standing, standing_of
 from market.selectors.halts import HaltView, halts
 from market.selectors.history import TradeView, bars, index, trades, volumes
+from market.selectors.joined import Joined, joined
 from market.selectors.offered import best_offers
 from market.selectors.orders import (
     OrderView,
@@ -63,6 +64,7 @@ __all__ = [
     "Frame",
     "FrozenBook",
     "HaltView",
+    "Joined",
     "LineView",
     "ListPriceView",
     "MarketState",
@@ -83,6 +85,7 @@ __all__ = [
     "book_curve",
     "by_client_id",
     "cell_words",
+    "cells_within",
     "count",
     "depth",
     "drawable",
@@ -93,6 +96,7 @@ __all__ = [
     "halts",
     "index",
     "is_halted",
+    "joined",
     "line",
     "line_for",
     "lines",

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from market import selectors
 from market.kernel.errors import BadScope
-from market.kernel.orders import Choice, OrderDraft, check_window
+from market.kernel.orders import Choice, OrderDraft, Terms, check_window, with_better
 from market.models import Cell, Order, OrderChoice, OrderScope
 from market.selectors import ProductView
 from market.services.products import product_for
@@ -33,12 +34,30 @@ def accepted(draft: OrderDraft, market_id: UUID, *, own: ProductView, now: datet
         )
         if product.is_private != own.is_private:
             raise BadScope("A bid names lines of its own or public ones, not both: their rounds are public.")
-        if product.terms != own.terms:
-            raise BadScope(f"The grade {grade} trades in other ticks or lots than {draft.grade}.")
+        check_terms(product.terms, own.terms, grade=grade, own=draft.grade)
         if product.id in {one.id for one, _ in found}:
             raise BadScope("A line, grade and window is named twice.")
         found.append((product, choice.limit_micros))
     return found
+
+
+def check_terms(terms: Terms, own_terms: Terms, *, grade: str, own: str) -> None:
+    """Refuse a grade beside a bid's own that trades in other ticks or lots.
+
+    :raises BadScope: it does.
+    """
+    if terms != own_terms:
+        raise BadScope(f"The grade {grade} trades in other ticks or lots than {own}.")
+
+
+def or_better(choices: Sequence[Choice]) -> list[Choice]:
+    """A bid's choices, each with its grade, and the same in every better grade that the market trades.
+
+    :raises BadScope: one product is named twice.
+    """
+    if len({(one.line, one.window_start, one.grade) for one in choices}) < len(choices):
+        raise BadScope("A line, grade and window is named twice.")
+    return with_better(choices, traded=selectors.grades(selectors.the_market().id))
 
 
 def check_vocabulary(drafts: Iterable[OrderDraft]) -> None:

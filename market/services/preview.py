@@ -6,25 +6,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import numpy as np
-
 from ledger import selectors as ledger
 from market import selectors
 from market.kernel import orders as rules
-from market.kernel.freezing import BID, OFFER
 from market.kernel.money import cost_micros, fee_micros
 from market.kernel.orders import OrderDraft
 from market.kernel.tokens import TokenPrices
-from market.matching_engine import Book, clear
-from market.selectors import ProductView, Quote
+from market.selectors import ListPriceView
+from market.services import expecting
+from market.services.expecting import Expected, ExpectedFill
 
 
 @dataclass(frozen=True)
 class Preview:
     """All money in micro-yuan, prices per million ST.
 
-    `expected_fill_st` and `expected_price_micros` are what a round would give now, against the open book (None for a
-    flexible bid: that depends on all the books it joins);
+    `expected_fill_st` and `expected_price_micros` are what a round would give now, against the open book, and
+    `expected` the same by product; where that cannot be told they are None and `expected_unknown` says why.
+    `list_price` is the vendors' of line and grade, and `list_cost_micros` what the whole quantity costs there;
     `fee_micros` is what the order's owner pays on top (buyers: nothing, the price is all) or gives up (sellers);
     `distance_bps` is how far the limit lies above (+) or below (−) the reference.
     """
@@ -33,6 +32,8 @@ class Preview:
     quantity_st: int
     expected_fill_st: int | None
     expected_price_micros: int | None
+    expected: tuple[ExpectedFill, ...]
+    expected_unknown: str | None
     worst_cost_micros: int
     hold_micros: int
     fee_micros: int
@@ -42,6 +43,12 @@ class Preview:
     collar_low_micros: int | None
     collar_high_micros: int | None
     token_prices: TokenPrices
+    list_price: ListPriceView | None
+
+    @property
+    def list_cost_micros(self) -> int | None:
+        """Micro-yuan of the whole quantity at the vendors' list price."""
+        return cost_micros(self.list_price.price_micros, self.quantity_st) if self.list_price else None
 
     @property
     def short_micros(self) -> int:
@@ -61,12 +68,10 @@ def preview(draft: OrderDraft, *, now: datetime) -> Preview:
     rules.check_draft(draft, terms, now=now)
     product = selectors.product_at(draft.line, draft.grade, draft.window_start)
     quote = selectors.quote(product, now=now) if product else None
-    fill: int | None = 0
-    price: int | None = None
-    if draft.is_flexible:
-        fill = None
-    elif product and quote:
-        fill, price = _expected(draft, product, quote, now)
+    if draft.side == "buy":
+        expected = expecting.of_bid(draft, now=now)
+    else:
+        expected = expecting.of_offer(draft, product, now=now) if product else Expected()
     worst = cost_micros(draft.limit_micros, draft.quantity_st)
     buys = draft.side == "buy"
     reference = quote.reference_micros if quote else None
@@ -74,8 +79,10 @@ def preview(draft: OrderDraft, *, now: datetime) -> Preview:
     return Preview(
         product_id=product.id if product else None,
         quantity_st=draft.quantity_st,
-        expected_fill_st=fill,
-        expected_price_micros=price,
+        expected_fill_st=expected.quantity_st,
+        expected_price_micros=expected.average_micros,
+        expected=expected.fills,
+        expected_unknown=expected.unknown,
         worst_cost_micros=worst,
         hold_micros=worst if buys else 0,
         fee_micros=0 if buys else fee_micros(worst, fee_bps=market.fee_bps),
@@ -85,24 +92,5 @@ def preview(draft: OrderDraft, *, now: datetime) -> Preview:
         collar_low_micros=collar.low if collar else None,
         collar_high_micros=collar.high if collar else None,
         token_prices=line.token_prices(draft.limit_micros),
+        list_price=selectors.list_price(draft.line, draft.grade, at=now),
     )
-
-
-def _expected(draft: OrderDraft, product: ProductView, quote: Quote, now: datetime) -> tuple[int, int | None]:
-    """Clear the open book with this order in it. Its tie key is the last one: luck is not promised."""
-    book = selectors.frozen_book(product.market_id, now=now, product_ids=[product.id])
-    rows = np.flatnonzero((book.available > 0) & ((book.side == BID) | book.strict))
-    side = BID if draft.side == "buy" else OFFER
-    result = clear(
-        Book(
-            side=np.append(book.side[rows], side).astype(np.int8),
-            price=np.append(book.limit[rows], draft.limit_micros),
-            quantity=np.append(book.available[rows], draft.quantity_st) // product.lot_st,
-            cohort=np.append(book.cohort[rows], np.iinfo(np.int64).max),
-            tie=[order.tobytes() for order in book.order[rows]] + [b"\xff" * 32],
-            collar_low=quote.collar.low if quote.collar else None,
-            collar_high=quote.collar.high if quote.collar else None,
-            tick=product.tick_micros,
-        )
-    )
-    return int(result.fill[-1]) * product.lot_st, result.price if result.volume else None

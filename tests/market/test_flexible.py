@@ -512,7 +512,41 @@ class TestApi:
         assert (answer.status_code, answer.json()["code"]) == (status, code), answer.content
         assert selectors.open_count(self.buyer) == 0
 
-    def test_a_preview_does_not_guess_a_flexible_fill(self, api: Any) -> None:
+    def test_a_preview_tells_the_fill_of_each_product(self, api: Any, live_world: Any) -> None:
+        offer_in(live_world, live_world.organisation("provider"), 1, 3_000, 1_700_000)
         body = self.body(window_start=self.hour(0), choices=[{"window_start": self.hour(1)}])
+
         answer = api.post("/api/v1/orders/preview", body, content_type="application/json").json()
-        assert (answer["expected_fill_st"], answer["held"]) == (None, "0.0076")
+
+        assert (answer["expected_fill_st"], answer["held"], answer["expected_unknown"]) == ("4000", "0.0076", None)
+        assert {one["fill_st"]: one["price_per_million"] for one in answer["expected"]} == {
+            "3000": "1.80",
+            "1000": "1.80",
+        }
+        assert (answer["list_price_per_million"], answer["list_cost"]) == ("2.00", "0.008")
+        assert answer["list_price_source"] == "price list"
+
+    def test_better_grades_count_too(self, api: Any) -> None:
+        asked = {"window_start": self.hour(0), "grade": "batch", "or_better": True, "choices": [
+            {"window_start": self.hour(1), "grade": "realtime"}]}  # fmt: skip
+        placed = self.place(api, **asked)
+        body = placed.json()
+
+        assert placed.status_code == 201, body
+        assert (body["or_better"], body["grade"]) == (True, "batch")
+        named = sorted((one["window_start"] == self.hour(0), one["grade"]) for one in body["choices"])
+        assert len(named) == 4
+        assert {grade for _, grade in named} == {"batch", "interactive", "realtime"}
+        assert not self.place(api, window_start=self.hour(0), choices=[{"window_start": self.hour(1)}]).json()[
+            "or_better"
+        ]
+        assert not self.place(api, window_start=self.hour(0), grade="realtime", or_better=True).json()["choices"]
+
+    def test_better_grades_count_as_choices(self, api: Any) -> None:
+        hours = [{"window_start": self.hour(hour)} for hour in range(1, 40)]
+        answer = self.place(api, window_start=self.hour(0), grade="batch", or_better=True, choices=hours)
+        assert (answer.status_code, answer.json()["code"]) == (400, "not_supported")
+        orders = [self.body(window_start=self.hour(0), grade="batch", or_better=True)] * 251
+        batch = api.post("/api/v1/orders/batch", {"orders": orders}, content_type="application/json",
+                         headers={"Idempotency-Key": "many"})  # fmt: skip
+        assert (batch.status_code, batch.json()["code"]) == (400, "invalid")
