@@ -72,7 +72,7 @@ class AmendForm(forms.Form):
         super().__init__(data, initial=initial, auto_id="amend_%s")
         if view.time_in_force != "gtt":
             del self.fields["expires"]
-        self.suggest = ""
+        self.suggest: dict[str, str] = {}
 
     def clean_price(self) -> int:
         """Micro-yuan per million ST."""
@@ -112,7 +112,7 @@ class AmendForm(forms.Form):
         """Show a refusal beside its field."""
         field = _FIELDS.get(refusal.field, refusal.field)
         self.add_error(field if field in self.fields else None, refusal.text)
-        self.suggest = refusal.suggest
+        self.suggest[field] = refusal.suggest
 
 
 def may_amend(view: OrderView, actor: Actor) -> bool:
@@ -156,7 +156,8 @@ class AmendOrder(ActorPage):
                 review = _review(view, form.change, now)
                 return order_page(request, view, self.actor, amend=form, review=review, key=uuid4().hex)
         except DomainError as error:
-            form.refuse(explain(error))
+            asked = form.change.of(view.asked)
+            form.refuse(explain(error, limit_micros=asked.limit_micros, quantity_st=asked.quantity_st))
             view = selectors.order(view.id, self.actor)
         if not may_amend(view, self.actor):
             messages.error(request, _("This order cannot be changed any more."))

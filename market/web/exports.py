@@ -49,6 +49,7 @@ COLUMNS = (
     "vendors",
     "regions",
     "tiers",
+    "data_terms",
     "min_quantity_st",
 )
 
@@ -120,11 +121,15 @@ def _row(view: OrderView) -> list[str]:
         "amended_at": _instant(view.amended_at),
         "ended_at": _instant(view.ended_at),
         "choices": text(
-            "; ".join(f"{one.line} {_instant(one.window_start)} {_price(one.limit_micros)}" for one in view.choices)
+            "; ".join(
+                f"{one.line}{one.grade and '/' + one.grade} {_instant(one.window_start)} {_price(one.limit_micros)}"
+                for one in view.choices
+            )
         ),
         "vendors": text("; ".join(sorted(view.scope.vendors))),
         "regions": text("; ".join(sorted(view.scope.regions))),
         "tiers": text("; ".join(sorted(view.scope.tiers))),
+        "data_terms": text("; ".join(sorted(view.scope.data_terms))),
         "min_quantity_st": view.scope.minimum_st,
     }
     return [str(cells[name]) for name in COLUMNS]

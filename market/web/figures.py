@@ -15,8 +15,10 @@ from accounts.kernel.actor import Actor
 from market import selectors
 from market.kernel.amending import keeps_cohort
 from market.kernel.levels import Level
+from market.kernel.orders import OrderDraft
 from market.kernel.text import price_text
 from market.selectors import AllocationView, DepthLevel, LineView, MarketState, OrderView, ProductView, RoundPriceView
+from market.services.preview import Preview
 from market.web import labels, wishes
 
 HISTORY = 60
@@ -210,6 +212,12 @@ def price_figure(history: list[RoundPriceView]) -> dict[str, Any] | None:
             "offpeak": [],
         },
     }  # fmt: skip
+
+
+def preview(found: Preview, draft: OrderDraft) -> dict[str, Any]:
+    """A bid before it is placed: what it accepts, what would fill of each product, what it costs."""
+    expected = [{"fill": one, "grade": labels.grade(one.product.grade)} for one in found.expected]
+    return {"draft": draft, "preview": found, "expected": expected, "accepts": wishes.of_draft(draft)}
 
 
 def order_row(view: OrderView) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -17,9 +17,10 @@ from accounts.kernel.actor import Actor
 from market import selectors
 from market.kernel import windows
 from market.kernel.money import MILLION
-from market.kernel.orders import TIERS, Choice, OrderDraft, Scope, Terms
+from market.kernel.orders import DATA_TERMS, TIERS, Choice, OrderDraft, Scope, Terms, better_grades
 from market.kernel.text import micros_of
 from market.selectors import CellWords
+from market.services import flexible
 from market.web import labels
 from market.web.refusals import Refusal
 
@@ -34,7 +35,7 @@ UNITS = [("mst", gettext_lazy("million ST")), ("yuan", gettext_lazy("CN¥ at the
 
 
 # The fields under "More choices".
-CHOICES = ("hours", "vendors", "regions", "tier", "all_or_nothing")
+CHOICES = ("or_better", "hours", "vendors", "regions", "tier", "data_terms", "all_or_nothing", "least")
 HOURS = 12
 
 
@@ -76,6 +77,11 @@ class TicketForm(forms.Form):
         label=gettext_lazy("Valid"), choices=VALIDITIES, initial="gtc", widget=forms.Select(attrs={"class": "input"})
     )
 
+    or_better = forms.BooleanField(
+        label=gettext_lazy("Better grades would do as well"),
+        required=False,
+        help_text=gettext_lazy("At the same limit. Each round buys where the limit lies highest above the price."),
+    )
     hours = forms.MultipleChoiceField(
         label=gettext_lazy("Other hours that would do as well"),
         required=False,
@@ -105,13 +111,29 @@ class TicketForm(forms.Form):
         choices=[("" if name == TIERS[0] else name, labels.TIERS[name]) for name in TIERS],
         widget=forms.Select(attrs={"class": "input"}),
     )
+    data_terms = forms.ChoiceField(
+        label=gettext_lazy("What happens to prompts"),
+        required=False,
+        choices=[("" if name == DATA_TERMS[0] else name, labels.DATA_TERMS[name]) for name in DATA_TERMS],
+        widget=forms.Select(attrs={"class": "input"}),
+        help_text=gettext_lazy(
+            "This and everything stricter. Where nothing fits, the bid waits; it never falls back to looser terms."
+        ),
+    )
     all_or_nothing = forms.BooleanField(label=gettext_lazy("All or nothing in one round"), required=False)
+    least = forms.CharField(
+        label=gettext_lazy("At least so much in a round"),
+        required=False,
+        max_length=20,
+        widget=forms.TextInput(attrs={"class": "input", "inputmode": "decimal", "autocomplete": "off"}),
+        help_text=gettext_lazy("Else nothing, and the bid waits for another round."),
+    )
 
     def __init__(self, *args: Any, terms: Terms, options: Options, **kwargs: Any) -> None:
         kwargs["auto_id"] = "ticket_%s"
         super().__init__(*args, **kwargs)
         self.terms = terms
-        self.suggest = ""
+        self.suggest: dict[str, str] = {}
         lang = get_language() or "en"
         for name, choices in (
             ("hours", [(start.isoformat(), formats.window(start, end, lang)) for start, end in options.hours]),
@@ -119,6 +141,8 @@ class TicketForm(forms.Form):
             ("regions", [(word, word) for word in options.words.regions]),
         ):
             self.fields[name].choices = choices
+        grade = self["grade"].value()
+        self.better = [labels.grade(name) for name in better_grades(grade or "")]
 
     @property
     def has_choices(self) -> bool:
@@ -139,9 +163,16 @@ class TicketForm(forms.Form):
         """The number as typed, in millionths of its unit."""
         return micros_of(decimal_text(self.cleaned_data["quantity"]))
 
+    def clean_least(self) -> int:
+        """ST; 0 where nothing is typed."""
+        text = self.cleaned_data["least"]
+        return micros_of(decimal_text(text)) if text.strip() else 0
+
     def clean(self) -> dict[str, Any]:
         """Turn the quantity into ST: of a budget as many whole lots as it pays for at the limit."""
         data: dict[str, Any] = super().clean() or {}
+        if data.get("least") and data.get("all_or_nothing"):
+            self.add_error("least", _("Leave this empty, or take away the tick above."))
         if "price" not in data or "quantity" not in data:
             return data
         if data.get("unit") == "yuan":
@@ -159,7 +190,13 @@ class TicketForm(forms.Form):
         data = self.cleaned_data
         validity = data["validity"]
         minutes = int(validity) if validity.isdigit() else None
-        starts = {data["window"], *map(datetime.fromisoformat, data["hours"])}
+        choices = [
+            Choice(line, start, data["price"], data["grade"])
+            for start in sorted({data["window"], *map(datetime.fromisoformat, data["hours"])})
+        ]
+        if data["or_better"]:
+            choices = flexible.or_better(choices)
+        choices = [replace(one, grade="") if one.grade == data["grade"] else one for one in choices]
         return OrderDraft(
             organisation_id=actor.organisation_id,
             side="buy",
@@ -170,19 +207,32 @@ class TicketForm(forms.Form):
             limit_micros=data["price"],
             time_in_force="gtt" if minutes else validity,
             expires_at=now + timedelta(minutes=minutes) if minutes else None,
-            choices=tuple(Choice(line, start, data["price"]) for start in sorted(starts)) if len(starts) > 1 else (),
-            scope=Scope(
-                vendors=frozenset(data["vendors"]),
-                regions=frozenset(data["regions"]),
-                tiers=frozenset(TIERS[TIERS.index(data["tier"]) :]) if data["tier"] else frozenset(),
-                minimum_st=data["quantity_st"] if data["all_or_nothing"] else 0,
-            ),
+            choices=tuple(sorted(choices)) if len(choices) > 1 else (),
+            scope=self._scope(data),
+        )
+
+    def _scope(self, data: dict[str, Any]) -> Scope:
+        terms = data["data_terms"] or DATA_TERMS[0]
+        return Scope(
+            vendors=frozenset(data["vendors"]),
+            regions=frozenset(data["regions"]),
+            tiers=frozenset(TIERS[TIERS.index(data["tier"]) :]) if data["tier"] else frozenset(),
+            minimum_st=data["quantity_st"] if data["all_or_nothing"] else data["least"],
+            data_terms=frozenset(DATA_TERMS[: DATA_TERMS.index(terms) + 1]),
         )
 
     def refuse(self, refusal: Refusal) -> None:
         """Show a refusal beside its field."""
-        self.add_error(refusal.field if refusal.field in self.fields else None, refusal.text)
-        self.suggest = refusal.suggest
+        field = "all_or_nothing" if refusal.field == "least" and self.data.get("all_or_nothing") else refusal.field
+        self.add_error(field if field in self.fields else None, refusal.text)
+        self.suggest[field] = refusal.suggest
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """Limit and quantity of a form that is valid so far; a quantity in yuan has no nearest lot to name."""
+        data = getattr(self, "cleaned_data", {})
+        quantity = data.get("quantity_st", 0) if data.get("unit") == "mst" else 0
+        return {"limit_micros": data.get("price", 0), "quantity_st": quantity}
 
 
 def decimal_text(text: str) -> str:

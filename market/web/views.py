@@ -22,11 +22,12 @@ from accounts.services import idempotency
 from market import selectors, services
 from market.kernel import windows
 from market.kernel.errors import NoMarket, NotFound, OutsideCollar, UnknownLine
+from market.kernel.orders import Choice
 from market.kernel.text import price_text
 from market.selectors import LineView
-from market.web import amending, certificates, exports, figures, labels, wishes
+from market.web import amending, certificates, exports, figures, labels
 from market.web.forms import TicketForm, options
-from market.web.refusals import explain, explain_hour
+from market.web.refusals import explain, explain_choice
 
 REFUSED = 422
 PAGE = 50
@@ -121,7 +122,8 @@ def _form(context: dict[str, Any], request: HttpRequest, now: datetime) -> Ticke
         "validity": request.GET.get("validity", "gtc"),
         **{name: request.GET.getlist(name) for name in ("hours", "vendors", "regions")},
         "tier": request.GET.get("tier", ""),
-        "all_or_nothing": bool(request.GET.get("all_or_nothing", "")),
+        **{name: bool(request.GET.get(name, "")) for name in ("or_better", "all_or_nothing")},
+        **{name: request.GET.get(name, "") for name in ("data_terms", "least")},
     }
     others = options(context["line"].slug, context["grade"], context["window_start"], now=now)
     return TicketForm(initial=initial, terms=terms, options=others)
@@ -151,7 +153,7 @@ class Ticket(ActorPage):
             draft = form.draft(self.actor, slug, now=now)
             return self.step(request, context, draft, now)
         except DomainError as error:
-            form.refuse(explain(error))
+            form.refuse(explain(error, **form.asked))
             return self.refused(request, context)
 
     def step(
@@ -179,10 +181,7 @@ class TicketPreview(Ticket):
     ) -> HttpResponse:
         """The figures of the order as it stands in the form."""
         preview = services.orders.preview(draft, now=now)
-        accepts = wishes.of_draft(draft)
-        return self.show(
-            request, "market/preview.html", {**context, "draft": draft, "preview": preview, "accepts": accepts}
-        )
+        return self.show(request, "market/preview.html", {**context, **figures.preview(preview, draft)})
 
     def refused(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         """Say what is missing where the figures would stand."""
@@ -197,20 +196,21 @@ class TicketReview(Ticket):
     ) -> HttpResponse:
         """All figures again, to be confirmed. The key makes a second click the same order."""
         preview = services.orders.preview(draft, now=now)
-        for start in [draft.window_start, *(one.window_start for one in draft.choices)]:
-            product = selectors.product_at(draft.line, draft.grade, start)
+        own = Choice(draft.line, draft.window_start, draft.limit_micros)
+        for one in draft.choices or (own,):
+            product = selectors.product_at(one.line, one.grade or draft.grade, one.window_start)
             try:
                 if product is not None:
                     services.orders.check_collar(draft, selectors.quote(product, now=now))
             except OutsideCollar as error:
-                context["form"].refuse(explain(error) if start == draft.window_start else explain_hour(error, start))
+                context["form"].refuse(explain(error) if one == own else explain_choice(error, one, draft.grade))
                 return self.refused(request, context)
         if preview.short_micros:
             context["short"] = True
         return self.show(
             request,
             "market/review.html",
-            {**context, "draft": draft, "preview": preview, "accepts": wishes.of_draft(draft), "key": uuid4().hex,
+            {**context, **figures.preview(preview, draft), "key": uuid4().hex,
              "grade_label": labels.grade(draft.grade), "window_end": draft.window_start + windows.WINDOW},
         )  # fmt: skip
 

@@ -68,8 +68,7 @@ class TestMoreChoices:
         again = page.post(address(live_world, "place/"), hidden(review), headers=HTMX)
 
         for text in (preview, review):
-            assert "not known before" in text
-            assert "nothing yet: it waits" not in text
+            assert "nothing yet: it waits" in text  # no offer stands in a verified cell
             for words in ("nvidia", "cn-east", "Verified only", "All or nothing"):
                 assert f"<dd>{words}</dd>" in text
         order = Order.objects.get(side=0)
@@ -86,7 +85,7 @@ class TestMoreChoices:
         page.post(address(live_world, "place/"), hidden(review), headers=HTMX)
 
         order = Order.objects.get(side=0)
-        assert "not known before" not in review
+        assert "In any of these hours" not in review
         assert not selectors.orders_many([order.id])[order.id].is_flexible
 
     def test_are_kept_on_the_way_back(self, live_world, page):
@@ -110,6 +109,11 @@ class TestMoreChoices:
             ({"vendors": ["nvidja"]}, "nvidja is not on offer any more"),
             ({"regions": ["<b>"]}, "&lt;b&gt; is not on offer any more"),
             ({"tier": "golden"}, "Select a valid choice"),
+            ({"data_terms": "whatever"}, "Select a valid choice"),
+            ({"least": "some"}, "Write a number"),
+            ({"least": "1", "all_or_nothing": "on"}, "Leave this empty"),
+            ({"least": "3"}, "is at most the quantity"),
+            ({"least": "0.0005"}, "steps of 1,000 ST"),
         ],
     )
     def test_say_what_does_not_exist(self, live_world, page, more, words):
@@ -138,6 +142,56 @@ class TestMoreChoices:
         assert answer.status_code == 422
         assert "In the hour" in answer.content.decode()
         assert 'id="ticket_hours_error"' in answer.content.decode()
+
+    def test_tell_the_fill_of_each_hour(self, live_world, page):
+        home, live_world.window = live_world.window, live_world.window + HOUR
+        live_world.offer(live_world.organisation("provider"), 1_000_000, 1_700_000)
+        live_world.window = home
+        live_world.offer(live_world.organisation("provider"), 5_000_000, 1_750_000)
+
+        sent = ticket(live_world, hours=[hour(live_world, 1)])
+        text = page.post(address(live_world, "preview/"), sent, headers=HTMX).content.decode()
+
+        assert re.search(r"Would fill now</dt><dd>.*2M", text)
+        assert "on average at" in text
+        assert text.count('class="part"') == 2
+        assert "vendors&#x27; list price" in text or "vendors' list price" in text
+        assert "price list" in text
+
+    def test_say_where_it_is_too_much_to_tell(self, live_world, page, monkeypatch):
+        monkeypatch.setattr("market.services.expecting.MOST_ORDERS", 0)
+        sent = ticket(live_world, hours=[hour(live_world, 1)])
+        text = page.post(address(live_world, "preview/"), sent, headers=HTMX).content.decode()
+        assert "too many orders clear together" in text
+
+    def test_reach_the_order_with_grades_terms_and_a_minimum(self, live_world, page):
+        sent = ticket(live_world, grade="batch", or_better="on", data_terms="retention-30d", least="1.5")
+        review = page.post(address(live_world, "review/"), sent, headers=HTMX).content.decode()
+        page.post(address(live_world, "place/"), hidden(review), headers=HTMX)
+
+        order = Order.objects.get(side=0)
+        view = selectors.orders_many([order.id])[order.id]
+        assert {one.grade for one in view.choices} == {"", "interactive", "realtime"}
+        assert (view.grade, view.scope.minimum_st) == ("batch", 1_500_000)
+        assert view.scope.data_terms == {"no-retention", "retention-30d"}
+        for text in (review, page.get(f"/orders/{_public(order)}/").content.decode()):
+            for words in ("Real time", "Interactive", "Kept up to 30 days", "At least 1,500,000 ST"):
+                assert words in text
+        assert "It takes better grades too" in text
+
+    def test_better_grades_are_asked_where_there_are_some(self, live_world, page):
+        text = page.get(address(live_world), {**at(live_world), "grade": "realtime"}).content.decode()
+        assert 'name="or_better"' not in text
+        assert 'name="or_better"' in page.get(address(live_world), at(live_world)).content.decode()
+
+    @pytest.mark.parametrize(
+        ("sent", "field", "value"),
+        [({"price": "1.805"}, "price", "1.80"), ({"quantity": "0.0016"}, "quantity", "0.002")],
+    )
+    def test_propose_the_nearest_legal_value(self, live_world, page, sent, field, value):
+        answer = page.post(address(live_world, "review/"), ticket(live_world, **sent), headers=HTMX)
+        assert answer.status_code == 422
+        assert f'data-fill="ticket_{field}" data-value="{value}"' in answer.content.decode()
 
     def test_are_for_buyers(self, live_world):
         assert 'name="hours"' not in Client().get(address(live_world), at(live_world)).content.decode()
