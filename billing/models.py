@@ -47,10 +47,12 @@ class BillingProfile(models.Model):
 
 
 class RatingWatermark(models.Model):
-    """The last settled bucket that was rated; it moves in the transaction that rates."""
+    """The last settled bucket and the last charge that were rated; it moves in the transaction that rates."""
 
     id = models.SmallIntegerField(primary_key=True)
     sequence = models.BigIntegerField()
+    # The last charge of the market that was rated.
+    charge_id = models.BigIntegerField(db_default=0)
 
     class Meta:
         constraints = [models.CheckConstraint(name="rating_watermark_single", condition=Q(id=1))]
@@ -96,10 +98,16 @@ class Invoice(models.Model):
 
 
 class InvoiceLine(models.Model):
-    """Model line x grade x delivery day x tax rate."""
+    """Model line x grade x delivery day x tax rate x what is paid for."""
+
+    class Kind(models.TextChoices):
+        USAGE = "usage", "Usage"
+        TAKE_OR_PAY = "take_or_pay", "Bought, not drawn"
+        CANCELLATION = "cancellation", "Cancellation fee"
 
     invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="lines")
     number = models.PositiveIntegerField()
+    kind = models.CharField(max_length=12, choices=Kind, default=Kind.USAGE)
     line = models.CharField(max_length=80)
     grade = models.CharField(max_length=16)
     delivery_date = models.DateField()
@@ -124,7 +132,7 @@ class InvoiceLine(models.Model):
 
 
 class RatedLine(models.Model):
-    """A part of a bucket at the price of the allocation that it consumed.
+    """A part of a bucket, or of a charge of the market, at the price of the allocation that it consumed.
 
     `live` lines of a bucket add up to the bucket. A line is replaced, not
     changed, until an invoice has it; from then on only a difference is added.
@@ -133,16 +141,20 @@ class RatedLine(models.Model):
     class Source(models.TextChoices):
         OWN = "own", "Own allocation"
         SURPLUS = "surplus", "Another allocation of the same product"
+        TAKE_OR_PAY = "take_or_pay", "Bought, not drawn"
+        CANCELLATION = "cancellation", "Cancellation fee"
 
     id = models.BigAutoField(primary_key=True)
-    bucket_id = models.BigIntegerField()
+    # Either a bucket of usage or a charge.
+    bucket_id = models.BigIntegerField(null=True)
     version = models.BigIntegerField()
+    charge = models.ForeignKey("market.Charge", models.PROTECT, null=True, related_name="+", db_index=False)
     organisation = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
     seller = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
     # The allocation whose price and quantity the part consumes, which for surplus is not the bucket's own.
     allocation = models.ForeignKey("market.Allocation", models.PROTECT, related_name="+")
     product = models.ForeignKey("market.Product", models.PROTECT, related_name="+")
-    source = models.CharField(max_length=8, choices=Source)
+    source = models.CharField(max_length=12, choices=Source)
     line = models.CharField(max_length=80)
     grade = models.CharField(max_length=16)
     delivery_date = models.DateField()
@@ -164,7 +176,21 @@ class RatedLine(models.Model):
                 condition=Q(live=True, invoice_line__isnull=True),
                 name="rated_line_once",
             ),
-            models.CheckConstraint(name="rated_line_price", condition=Q(exact=F("micro_st") * F("price_micros"))),
+            models.UniqueConstraint(
+                fields=["charge", "allocation"],
+                condition=Q(live=True, invoice_line__isnull=True),
+                name="rated_charge_once",
+            ),
+            models.CheckConstraint(
+                name="rated_line_origin",
+                condition=Q(source__in=["own", "surplus"], bucket_id__isnull=False, charge__isnull=True)
+                | Q(source__in=["take_or_pay", "cancellation"], bucket_id__isnull=True, charge__isnull=False),
+            ),
+            # A fee is rounded to the micro-yuan; everything else is quantity x price.
+            models.CheckConstraint(
+                name="rated_line_price",
+                condition=Q(source="cancellation", exact__gte=0) | Q(exact=F("micro_st") * F("price_micros")),
+            ),
             models.CheckConstraint(name="rated_line_quantity", condition=Q(micro_st__gt=0)),
             models.CheckConstraint(name="rated_line_invoiced_is_live", condition=Q(live=True) | Q(invoice_line=None)),
         ]

@@ -9,12 +9,12 @@ has it alone, so what it froze stands until it is written.
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from django.db import connection
 
-from market.models import AllocationUse, Book, CancelAfter, Market, Reservation, Round, Supply
+from market.models import AllocationUse, Book, CancelAfter, Closing, Market, Reservation, Round, Supply
 
 # Longer than the longest round that is at work: 100,000 orders take about three seconds.
 PATIENCE = "8s"
@@ -72,6 +72,22 @@ def uses(allocation_ids: Collection[UUID]) -> dict[UUID, AllocationUse]:
     """What is drawn of these allocations, where a row was made."""
     rows = AllocationUse.objects.select_for_update(of=("self",)).filter(allocation_id__in=list(allocation_ids))
     return {row.allocation_id: row for row in rows.order_by("allocation_id")}
+
+
+def closing(market_id: UUID) -> Closing | None:
+    """How far a market's windows are closed, made if missing; None while another worker closes."""
+    start = datetime.fromtimestamp(0, tz=UTC)
+    Closing.objects.bulk_create([Closing(market_id=market_id, since=start, closed_until=start)], ignore_conflicts=True)
+    return Closing.objects.select_for_update(skip_locked=True, of=("self",)).filter(market_id=market_id).first()
+
+
+def charges() -> None:
+    """Charges become visible in the order of their ids, so that who remembers the last one misses none.
+
+    The last lock that a transaction takes.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('market.charges', 0))")
 
 
 def reservation(reservation_id: UUID) -> Reservation | None:

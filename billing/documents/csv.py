@@ -30,6 +30,7 @@ COLUMNS = (
     "period_end",
     "issued_at",
     "digest",
+    "kind",  # of a line: usage, take_or_pay (bought, not drawn) or cancellation (fee)
 )
 SEVERAL = "several"
 
@@ -84,4 +85,5 @@ def _line(line: DocumentLine) -> dict[str, str]:
         "amount": line.amount,
         "exact_amount": line.exact_amount,
         "digest": line.digest,
+        "kind": line.kind,
     }

@@ -19,7 +19,7 @@ from billing.kernel.invoice import InvoiceFigures, InvoiceLine, TaxGroup
 from billing.kernel.periods import Period, market_date
 from billing.kernel.words import amount_in_words, amount_in_words_en
 
-SCHEMA = 1
+SCHEMA = 2  # 2 says of each line what it is paid for; in 1 all of it is usage
 
 
 class UnusableHeader(ValueError):
@@ -88,6 +88,7 @@ class DocumentLine:
     amount: str
     exact_amount: str
     digest: str
+    kind: str = "usage"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +143,9 @@ class DocumentFigures:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, in the order of the fields."""
         found: dict[str, Any] = msgspec.to_builtins(self)
+        if self.schema == 1:  # the digest of what was issued then stays what it was
+            for line in found["lines"]:
+                del line["kind"]
         return found
 
     @property
@@ -231,6 +235,7 @@ def _line(line: InvoiceLine) -> DocumentLine:
         amount=_yuan(line.amount_fen),
         exact_amount=plain(line.exact, 18, at_least=2),
         digest=line.digest,
+        kind=line.key.kind.value,
     )
 
 

@@ -103,7 +103,7 @@ def _line(line: DocumentLine, language: Language) -> dict[str, str]:
     return {
         "number": str(line.number),
         "product": line.product,
-        "detail": f"{line.grade} / {provider}",
+        "detail": f"{line.grade} / {provider}" + ("" if line.kind == "usage" else f" / {LABELS[language][line.kind]}"),
         "day": _day(line.delivery_date, language),
         "input": f"{line.input_tokens:,}",
         "cached": f"{line.cached_tokens:,}",

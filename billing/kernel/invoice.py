@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from enum import StrEnum
 
 from billing.kernel import rounding, tokens
 from billing.kernel.rounding import EXACT_PER_FEN, divide_half_up, refuse_negative
@@ -30,14 +31,31 @@ class AmountWithoutQuantity(ValueError):
     code = "amount_without_quantity"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+class LineKind(StrEnum):
+    """What a line is paid for, in the order of the lines."""
+
+    USAGE = "usage"
+    TAKE_OR_PAY = "take_or_pay"
+    CANCELLATION = "cancellation"
+
+
+_KINDS = tuple(LineKind)
+
+
+@dataclass(frozen=True, slots=True)
 class LineKey:
-    """What is summed into one invoice line; also the order of the lines."""
+    """What is summed into one invoice line."""
 
     model_line: str
     grade: str
     delivery_date: date
     tax_rate_bps: int
+    kind: LineKind = LineKind.USAGE
+
+    @property
+    def order(self) -> tuple[str, str, date, int, int]:
+        """Lines of an invoice go by this."""
+        return self.model_line, self.grade, self.delivery_date, self.tax_rate_bps, _KINDS.index(self.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +114,7 @@ def figures(amounts: Iterable[RatedAmount]) -> InvoiceFigures | None:
     """Add rated amounts up to an invoice; None if it would be below 1 fen, and is carried over.
 
     The order of the amounts does not matter. Lines are sorted by model line,
-    grade, day and rate, and numbered from 1.
+    grade, day, rate and kind, and numbered from 1.
 
     :raises DuplicateRatedLine: the same rated line twice.
     :raises AmountWithoutQuantity: an amount for no usage.
@@ -113,7 +131,10 @@ def figures(amounts: Iterable[RatedAmount]) -> InvoiceFigures | None:
             raise AmountWithoutQuantity(f"rated line {amount.rated_line_id} has an amount but no usage")
         if amount.micro_st:
             groups[amount.key].append(amount)
-    gross = [_gross_line(number, key, groups[key]) for number, key in enumerate(sorted(groups), start=1)]
+    gross = [
+        _gross_line(number, key, groups[key])
+        for number, key in enumerate(sorted(groups, key=lambda key: key.order), start=1)
+    ]
     total = sum(line.amount_fen for line in gross)
     if total == 0:
         return None

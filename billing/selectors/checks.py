@@ -44,7 +44,32 @@ _RULES = {
         SELECT 'allocation ' || a.id, 'rated ' || sum(r.micro_st) || ' of ' || a.quantity_st * 1000000
         FROM billing_ratedline r JOIN market_allocation a ON a.id = r.allocation_id
         WHERE r.live GROUP BY a.id
-        HAVING sum(r.micro_st) > a.quantity_st::numeric * 1000000 OR bool_or(r.price_micros <> a.price_micros)
+        HAVING sum(r.micro_st) > a.quantity_st::numeric * 1000000
+            OR bool_or(r.source <> 'cancellation' AND r.price_micros <> a.price_micros)
+        LIMIT 100""",
+    "every charge is billed once": """
+        WITH billed AS (
+            SELECT charge_id, sum(micro_st) AS micro_st, sum(exact) AS exact FROM billing_ratedline
+            WHERE live AND charge_id IS NOT NULL GROUP BY 1
+        ), full_groups AS (  -- usage that came late takes the place of what was charged
+            SELECT a.buyer_id, a.product_id FROM market_allocation a
+            LEFT JOIN LATERAL (
+                SELECT sum(micro_st) AS micro_st FROM billing_ratedline WHERE live AND allocation_id = a.id
+            ) r ON true
+            LEFT JOIN market_allocationuse u ON u.allocation_id = a.id
+            GROUP BY 1, 2
+            HAVING sum(CASE WHEN u.cancelled_at IS NULL THEN a.quantity_st::numeric * 1000000 ELSE r.micro_st END)
+                <= coalesce(sum(r.micro_st), 0)
+        )
+        SELECT 'charge ' || c.id, 'charged ' || c.micro_st || ' for ' || c.exact || ', billed '
+            || coalesce(b.micro_st, 0) || ' for ' || coalesce(b.exact, 0)
+        FROM market_charge c JOIN market_allocation a ON a.id = c.allocation_id LEFT JOIN billed b ON b.charge_id = c.id
+        WHERE c.kind IN ('take_or_pay', 'cancellation')
+            AND c.id <= (SELECT charge_id FROM billing_ratingwatermark WHERE id = 1)
+            AND (coalesce(b.micro_st, 0) > c.micro_st
+                OR c.kind = 'cancellation' AND b.exact IS DISTINCT FROM c.exact
+                OR coalesce(b.micro_st, 0) < c.micro_st
+                    AND (a.buyer_id, a.product_id) NOT IN (SELECT buyer_id, product_id FROM full_groups))
         LIMIT 100""",
     "posted = floor of exact": """
         SELECT 'allocation ' || p.allocation_id,

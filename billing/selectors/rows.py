@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from django.db.models import Count, F, Min, QuerySet, Sum
+from django.db.models import Count, F, Min, Q, QuerySet, Sum
 
 from accounts.kernel.actor import Actor
 from accounts.kernel.errors import DomainError
@@ -42,7 +42,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class SpentDay:
-    """Rated usage of one delivery day, line and grade."""
+    """Rated usage of one delivery day, line and grade; `exact` is with what was paid and not drawn."""
 
     delivery_date: date
     line: str
@@ -59,7 +59,7 @@ class RatedPart:
     """One live rated line behind an invoice line."""
 
     allocation_id: UUID
-    bucket_id: int
+    bucket_id: int | None
     source: str
     micro_st: int
     price_micros: int
@@ -143,12 +143,16 @@ def days_to_close() -> list[tuple[UUID, date]]:
 
 
 def spent_by_day(organisation_id: UUID, *, since: date) -> list[SpentDay]:
-    """Rated usage by delivery day, line and grade."""
+    """What is rated by delivery day, line and grade: quantities of usage, amounts with charges in them."""
     rows = (
         RatedLine.objects.filter(organisation_id=organisation_id, live=True, delivery_date__gte=since)
         .values("delivery_date", "line", "grade")
         .annotate(
-            q=Sum("micro_st"), e=Sum("exact"), i=Sum("input_tokens"), c=Sum("cached_tokens"), o=Sum("output_tokens")
+            q=Sum("micro_st", filter=Q(charge__isnull=True), default=0),
+            e=Sum("exact"),
+            i=Sum("input_tokens"),
+            c=Sum("cached_tokens"),
+            o=Sum("output_tokens"),
         )
         .order_by("delivery_date", "line", "grade")
     )
@@ -158,9 +162,18 @@ def spent_by_day(organisation_id: UUID, *, since: date) -> list[SpentDay]:
 
 
 def rated_by_allocation(allocation_ids: Iterable[UUID]) -> dict[UUID, tuple[int, int]]:
-    """(micro-ST, exact amount) of the live rated lines that consume each allocation."""
-    rows = RatedLine.objects.filter(allocation_id__in=list(allocation_ids), live=True).values_list("allocation_id")
-    return {key: (q, int(e)) for key, q, e in rows.annotate(Sum("micro_st"), Sum("exact"))}
+    """(micro-ST, exact amount) of the usage that consumes each allocation."""
+    return _sums(RatedLine.objects.filter(allocation_id__in=list(allocation_ids), live=True, charge__isnull=True))
+
+
+def charged_by_allocation(allocation_ids: Iterable[UUID]) -> dict[UUID, tuple[int, int]]:
+    """(micro-ST, exact amount) of what is paid of each allocation without being drawn: undrawn, or cancelled."""
+    return _sums(RatedLine.objects.filter(allocation_id__in=list(allocation_ids), live=True, charge__isnull=False))
+
+
+def _sums(lines: QuerySet[RatedLine]) -> dict[UUID, tuple[int, int]]:
+    rows = lines.values_list("allocation_id").annotate(Sum("micro_st"), Sum("exact"))
+    return {key: (q, int(e)) for key, q, e in rows}
 
 
 def exceptions() -> QuerySet[RatingException]:

@@ -126,7 +126,7 @@ def _amounts(lines: Sequence[RatedLine]) -> list[kernel.RatedAmount]:
     return [
         kernel.RatedAmount(
             rated_line_id=line.id,
-            key=kernel.LineKey(line.line, line.grade, line.delivery_date, rates[line.delivery_date]),
+            key=kernel.LineKey(line.line, line.grade, line.delivery_date, rates[line.delivery_date], _kind(line)),
             provider=sellers[line.seller_id].name,
             micro_st=line.micro_st,
             exact=int(line.exact),
@@ -134,6 +134,10 @@ def _amounts(lines: Sequence[RatedLine]) -> list[kernel.RatedAmount]:
         )
         for line in lines
     ]
+
+
+def _kind(line: RatedLine) -> kernel.LineKind:
+    return kernel.LineKind.USAGE if line.charge_id is None else kernel.LineKind(line.source)
 
 
 def tax_rate_bps(day: date) -> int:
@@ -196,9 +200,9 @@ def _save(
     invoice.figures = freeze(_header(invoice), figures).as_dict()
     invoice.save(force_insert=True)
     InvoiceLine.objects.bulk_create(lines)
-    by_key = {(line.line, line.grade, line.delivery_date): line for line in lines}
+    by_key = {(line.line, line.grade, line.delivery_date, line.kind): line for line in lines}
     for rated in waiting:
-        rated.invoice_line = by_key[(rated.line, rated.grade, rated.delivery_date)]
+        rated.invoice_line = by_key[(rated.line, rated.grade, rated.delivery_date, _kind(rated))]
     RatedLine.objects.bulk_update(waiting, ["invoice_line"], batch_size=1_000)
 
 
@@ -206,6 +210,7 @@ def _line(invoice: Invoice, line: kernel.InvoiceLine) -> InvoiceLine:
     return InvoiceLine(
         invoice=invoice,
         number=line.number,
+        kind=line.key.kind.value,
         line=line.key.model_line,
         grade=line.key.grade,
         delivery_date=line.key.delivery_date,

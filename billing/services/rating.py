@@ -1,23 +1,23 @@
-"""Rating: settled buckets become rated lines, and their money leaves the allocations' holds."""
+"""Rating: settled buckets and the market's charges become rated lines, and their money leaves the holds."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
 
 from billing import locks
-from billing.kernel import rating
+from billing.kernel import charges, rating
 from billing.kernel.periods import market_date
 from billing.kernel.tokens import TokenCounts
 from billing.models import RatedLine, RatingException
 from billing.services import posting
 from market import selectors as market
-from market.selectors import AllocationView
+from market.selectors import AllocationView, ChargeView
 from metering_ingest import selectors as metering
 from metering_ingest.selectors import SettledBucket
 
@@ -30,12 +30,13 @@ class _Group:
     product_id: UUID
     allocations: dict[UUID, AllocationView]
     buckets: list[SettledBucket]
+    charges: list[ChargeView]
 
 
 def rate_settled(*, now: datetime, limit: int = 2_000) -> int:
-    """Rate the settled buckets after the watermark; gives how many were read.
+    """Rate the settled buckets and the charges after their watermarks; gives how many were read.
 
-    Watermark, rated lines and ledger postings move in one transaction. A group
+    Watermarks, rated lines and ledger postings move in one transaction. A group
     that cannot be rated is parked as a rating exception and holds up nobody.
     """
     read = 0
@@ -43,48 +44,48 @@ def rate_settled(*, now: datetime, limit: int = 2_000) -> int:
         with transaction.atomic():
             watermark = locks.rating_watermark()
             settled = metering.settled_after(watermark.sequence, limit=limit)
-            if not settled:
+            charged = market.charges_after(watermark.charge_id, limit=limit)
+            if not settled and not charged:
                 return read
-            changed = [line for group in _groups(settled) for line in _rate_group(group, now)]
+            touched = {one.allocation_id for one in settled} | {one.allocation_id for one in charged}
+            changed = [line for group in _groups(touched) for line in _rate_group(group, now)]
             posting.post_usage({line.allocation_id for line in changed}, now=now)
-            watermark.sequence = settled[-1].sequence
-            watermark.save(update_fields=["sequence"])
-        read += len(settled)
+            watermark.sequence = settled[-1].sequence if settled else watermark.sequence
+            watermark.charge_id = charged[-1].id if charged else watermark.charge_id
+            watermark.save(update_fields=["sequence", "charge_id"])
+        read += len(settled) + len(charged)
 
 
-def _groups(settled: Sequence[SettledBucket]) -> list[_Group]:
-    touched = market.allocations_many({bucket.allocation_id for bucket in settled})
+def _groups(allocation_ids: set[UUID]) -> list[_Group]:
+    touched = market.allocations_many(allocation_ids)
     pairs = sorted({(allocation.buyer_id, allocation.product_id) for allocation in touched.values()})
     groups = []
     for buyer_id, product_id in pairs:
         allocations = {a.id: a for a in market.product_fills(buyer_id, product_id)}
         buckets = metering.latest_settled(list(allocations))
-        groups.append(_Group(buyer_id, product_id, allocations, buckets))
+        groups.append(_Group(buyer_id, product_id, allocations, buckets, market.charges_of(list(allocations))))
     return groups
 
 
 def _rate_group(group: _Group, now: datetime) -> list[RatedLine]:
-    """Bring the group's waiting lines in line with its buckets; gives the lines that are new.
+    """Bring the group's waiting lines in line with its buckets and charges; gives the lines that are new.
 
-    What an invoice has is settled for good: only the rest of the usage is rated, over the rest of what was bought.
+    What an invoice has is settled for good: only the rest is rated, over the rest of what was bought.
     """
     current = locks.live_lines(group.organisation_id, group.product_id)
-    waiting = {(line.bucket_id, line.allocation_id): line for line in current if not line.invoice_line_id}
+    waiting = {_key(line): line for line in current if not line.invoice_line_id}
     rest = _rest(group, [line for line in current if line.invoice_line_id])
     if rest is None:
         _park(group, "below_invoiced", "a bucket counts less than an invoice already has of it", now)
         return []
-    versions = {bucket.bucket_id: bucket.version for bucket in group.buckets}
-    parts = rating.rate(*rest)
+    parts = rating.rate(rest.buckets, rest.allocations, rest.fills)
     new: list[RatedLine] = []
-    for part in parts:
-        if part.fill_id is None:
-            continue  # overflow has no price
-        old = waiting.get((part.bucket_id, part.fill_id))
-        if old and (old.micro_st, _tokens(old)) == (part.micro_st, part.tokens):
-            del waiting[(part.bucket_id, part.fill_id)]
+    for line in [*_usage(group, parts, now), *_charges(group, rest, parts, now)]:
+        old = waiting.get(_key(line))
+        if old and _says_the_same(old, line):
+            del waiting[_key(line)]
         else:
-            new.append(_line(group, part, part.fill_id, version=versions[part.bucket_id], now=now))
+            new.append(line)
     if any(part.source is rating.Source.OVERFLOW for part in parts):
         _park(group, "overflow", "usage beyond everything that was bought", now)
     else:
@@ -93,17 +94,29 @@ def _rate_group(group: _Group, now: datetime) -> list[RatedLine]:
     return RatedLine.objects.bulk_create(new)
 
 
-_Rest = tuple[list[rating.Bucket], list[rating.Allocation], list[rating.Fill]]
+@dataclass(frozen=True)
+class _Rest:
+    """Usage, purchases and charges less what invoices have of them."""
+
+    buckets: list[rating.Bucket]
+    allocations: list[rating.Allocation]
+    fills: list[rating.Fill]
+    undrawn: list[charges.Undrawn]
+    fees: list[ChargeView]
 
 
 def _rest(group: _Group, invoiced: Iterable[RatedLine]) -> _Rest | None:
-    """Usage and purchases less what invoices have of them; None if an invoice has more than was used."""
+    """What is still to be rated; None if an invoice has more of a bucket than was used."""
     of_bucket: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    of_charge: dict[int, int] = defaultdict(int)
     of_allocation: dict[UUID, int] = defaultdict(int)
     for line in invoiced:
+        of_allocation[line.allocation_id] += line.micro_st
+        if line.bucket_id is None:
+            of_charge[line.charge_id or 0] += line.micro_st
+            continue
         amounts = (line.micro_st, line.input_tokens, line.cached_tokens, line.output_tokens)
         of_bucket[line.bucket_id] = [old + one for old, one in zip(of_bucket[line.bucket_id], amounts, strict=True)]
-        of_allocation[line.allocation_id] += line.micro_st
     buckets = []
     for b in group.buckets:
         counted = (b.micro_st, b.prompt_tokens - b.cached_tokens, b.cached_tokens, b.completion_tokens)
@@ -114,37 +127,80 @@ def _rest(group: _Group, invoiced: Iterable[RatedLine]) -> _Rest | None:
         buckets.append(rating.Bucket(b.bucket_id, start, b.allocation_id, left[0], TokenCounts(*left[1:])))
     if of_bucket:
         return None
-    bought = [(a, a.quantity_st * 10**6 - of_allocation[a.id]) for a in group.allocations.values()]
-    return (
+    # What was cancelled serves nobody any more.
+    bought = [
+        (a, 0 if a.cancelled_at else a.quantity_st * 10**6 - of_allocation[a.id]) for a in group.allocations.values()
+    ]
+    open_ = [replace(one, micro_st=one.micro_st - of_charge[one.id]) for one in group.charges]
+    return _Rest(
         buckets,
         [rating.Allocation(a.id, a.id, micro_st) for a, micro_st in bought],
         [rating.Fill(a.id, a.round_number, micro_st, a.price_micros) for a, micro_st in bought],
+        [charges.Undrawn(c.id, c.allocation_id, c.micro_st) for c in open_ if c.kind == RatedLine.Source.TAKE_OR_PAY],
+        [c for c in open_ if c.kind == RatedLine.Source.CANCELLATION and c.micro_st],
     )
+
+
+def _usage(group: _Group, parts: Sequence[rating.RatedPart], now: datetime) -> Iterator[RatedLine]:
+    """A line for each part of a bucket; overflow has no price, and no line."""
+    versions = {bucket.bucket_id: bucket.version for bucket in group.buckets}
+    for part in parts:
+        if part.fill_id is not None:
+            price = group.allocations[part.fill_id].price_micros
+            line = _line(group, part.fill_id, part.source.value, part.micro_st, now=now)
+            line.bucket_id, line.version = part.bucket_id, versions[part.bucket_id]
+            line.price_micros, line.exact = price, part.micro_st * price
+            line.input_tokens, line.cached_tokens = part.tokens.input, part.tokens.cached
+            line.output_tokens = part.tokens.output
+            yield line
+
+
+def _charges(group: _Group, rest: _Rest, parts: Sequence[rating.RatedPart], now: datetime) -> Iterator[RatedLine]:
+    """A line for each part of what was bought and not drawn, and for each fee."""
+    left = {fill.fill_id: fill.micro_st for fill in rest.fills}
+    for part in parts:
+        if part.fill_id is not None:
+            left[part.fill_id] -= part.micro_st
+    for one in charges.place(rest.undrawn, left):
+        price = group.allocations[one.allocation_id].price_micros
+        line = _line(group, one.allocation_id, RatedLine.Source.TAKE_OR_PAY, one.micro_st, now=now)
+        line.charge_id, line.price_micros, line.exact = one.charge_id, price, one.micro_st * price
+        yield line
+    for fee in rest.fees:
+        line = _line(group, fee.allocation_id, RatedLine.Source.CANCELLATION, fee.micro_st, now=now)
+        line.charge_id, line.price_micros, line.exact = fee.id, fee.price_micros, fee.exact
+        yield line
+
+
+def _key(line: RatedLine) -> tuple[int | None, int | None, UUID]:
+    return line.bucket_id, line.charge_id, line.allocation_id
+
+
+def _says_the_same(old: RatedLine, new: RatedLine) -> bool:
+    return (old.micro_st, int(old.exact), _tokens(old)) == (new.micro_st, new.exact, _tokens(new))
 
 
 def _tokens(line: RatedLine) -> TokenCounts:
     return TokenCounts(line.input_tokens, line.cached_tokens, line.output_tokens)
 
 
-def _line(group: _Group, part: rating.RatedPart, allocation_id: UUID, *, version: int, now: datetime) -> RatedLine:
+def _line(group: _Group, allocation_id: UUID, source: str, micro_st: int, *, now: datetime) -> RatedLine:
+    """A line without its origin, its amount and its tokens."""
     allocation = group.allocations[allocation_id]
     return RatedLine(
-        bucket_id=part.bucket_id,
-        version=version,
+        version=0,
         organisation_id=group.organisation_id,
         seller_id=allocation.seller_id,
         allocation_id=allocation_id,
         product_id=group.product_id,
-        source=part.source.value,
+        source=source,
         line=allocation.line,
         grade=allocation.grade,
         delivery_date=market_date(allocation.window_start),
-        micro_st=part.micro_st,
-        price_micros=allocation.price_micros,
-        exact=part.micro_st * allocation.price_micros,
-        input_tokens=part.tokens.input,
-        cached_tokens=part.tokens.cached,
-        output_tokens=part.tokens.output,
+        micro_st=micro_st,
+        input_tokens=0,
+        cached_tokens=0,
+        output_tokens=0,
         rated_at=now,
     )
 

@@ -23,6 +23,11 @@ def print_report(outcome: Outcome, *, trace: Path, write: Callable[[str], object
         ("ST sold", plain(outcome.sold_micro_st, 6, at_least=6)),
         ("ST delivered", plain(outcome.delivered_micro_st, 6, at_least=6)),
         ("ST invoiced", f"{plain(outcome.invoiced_micro_st, 6, at_least=6)}  (sum of records, as invoiced)"),
+        (
+            "ST not drawn",
+            f"{plain(outcome.undrawn_micro_st, 6, at_least=6)}  (bought up to whole lots, invoiced apart: "
+            f"CNY {plain(outcome.undrawn_exact, 18, at_least=2)})",
+        ),
     ):
         write(f"{label:<18} {value}")
     write("")

@@ -73,6 +73,8 @@ class Outcome:
     sold_micro_st: int = 0
     delivered_micro_st: int = 0
     invoiced_micro_st: int = 0
+    undrawn_micro_st: int = 0
+    undrawn_exact: int = 0
     prices: list[int] = field(default_factory=list)
     buyers: list[tuple[str, str, int, int, int]] = field(default_factory=list)
     providers: list[tuple[str, int, int, int, int]] = field(default_factory=list)
@@ -116,6 +118,7 @@ def replay(rows: Sequence[TraceRow], *, cache: bool, out: Path) -> Outcome:
         with outcome.stage("settle and rate"):
             after = start + HOUR + timedelta(minutes=20)
             metering.settle(now=after, quiet_seconds=0, limit=10**6)
+            market.obligations.close_windows(now=after)
             billing.rate_settled(now=after)
     last = max(windows)
     with outcome.stage("invoices and files"):
@@ -297,7 +300,9 @@ def _invoice(world: World, now: datetime, out: Path, outcome: Outcome) -> None:
         invoice_id = billing.invoice_to_date(actor=buyer, now=now)
         row = billing_reads.invoice_row(invoice_id, actor=buyer)
         lines = list(billing_reads.lines_of(row))
-        micro_st = sum(line.micro_st for line in lines)
+        micro_st = sum(line.micro_st for line in lines if line.kind == "usage")
+        outcome.undrawn_micro_st += sum(line.micro_st for line in lines if line.kind == "take_or_pay")
+        outcome.undrawn_exact += sum(int(line.exact) for line in lines if line.kind == "take_or_pay")
         outcome.invoiced_micro_st += micro_st
         outcome.buyers.append(
             (buyer.organisation_name, row.figures["number"], micro_st, row.total_fen, row.settled_micros)

@@ -4,11 +4,13 @@ from market.models.catalogue import Cell, GradeTerms, ListPrice, Market, ModelLi
 from market.models.choices import OrderChoice, OrderScope
 from market.models.delivery import Allocation, AllocationUse, Reservation, ReservationPart
 from market.models.halts import Halt, ProductFault
+from market.models.obligations import AllocationClose, Charge, Closing
 from market.models.orders import Amendment, Book, CancelAfter, Order, OrderEnd, Supply
 from market.models.rounds import CellPrice, Certificate, FeedFrame, Fill, Round, RoundPrice
 
 __all__ = [
     "Allocation",
+    "AllocationClose",
     "AllocationUse",
     "Amendment",
     "Book",
@@ -16,6 +18,8 @@ __all__ = [
     "Cell",
     "CellPrice",
     "Certificate",
+    "Charge",
+    "Closing",
     "FeedFrame",
     "Fill",
     "GradeTerms",

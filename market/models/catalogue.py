@@ -37,6 +37,8 @@ class Market(models.Model):
     currency = models.CharField(max_length=3)
     tick_seconds = models.PositiveSmallIntegerField(default=5)
     fee_bps = models.PositiveIntegerField(default=0)
+    # Of price × quantity, to the seller, for an allocation that is given up before its window opens.
+    cancel_fee_bps = models.PositiveIntegerField(default=2_000)
     settlement_mode = models.CharField(max_length=10, choices=Settlement, default=Settlement.PRINCIPAL)
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     state_reason = models.CharField(max_length=500, blank=True, default="")
@@ -53,6 +55,7 @@ class Market(models.Model):
             models.UniqueConstraint(fields=["currency"], name="market_currency_once"),
             models.CheckConstraint(condition=Q(tick_seconds__gte=1), name="market_tick_positive"),
             models.CheckConstraint(condition=Q(fee_bps__lt=10_000), name="market_fee_below_all"),
+            models.CheckConstraint(condition=Q(cancel_fee_bps__lte=10_000), name="market_cancel_fee_at_most_all"),
         ]
 
 
@@ -141,6 +144,8 @@ class Product(models.Model):
             models.UniqueConstraint(fields=["market", "line", "grade", "window_start"], name="market_product_once"),
             models.CheckConstraint(condition=Q(window_end__gt=F("window_start")), name="market_product_window"),
         ]
+        # Windows are closed in order of their end.
+        indexes = [models.Index(fields=["market", "window_end"], name="market_product_by_end")]
 
 
 class Cell(models.Model):

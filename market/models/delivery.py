@@ -50,23 +50,47 @@ class Allocation(models.Model):
 
 
 class AllocationUse(models.Model):
-    """What of an allocation is drawn and reserved, made at its first draw."""
+    """What of an allocation is drawn and reserved, and what can no longer be; made when first needed."""
 
     allocation = models.OneToOneField(Allocation, models.PROTECT, primary_key=True, related_name="use")
     bought_micro_st = models.BigIntegerField()
     reserved_micro_st = models.BigIntegerField(default=0)
     drawn_micro_st = models.BigIntegerField(default=0)
+    # Asked for in time and not delivered.
+    short_micro_st = models.BigIntegerField(default=0)
+    # Given up: undrawn when the window was over, or cancelled before it opened.
+    ended_micro_st = models.BigIntegerField(default=0)
+    cancelled_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(reserved_micro_st__gte=0, drawn_micro_st__gte=0), name="market_use_positive"
+                condition=Q(
+                    reserved_micro_st__gte=0, drawn_micro_st__gte=0, short_micro_st__gte=0, ended_micro_st__gte=0
+                ),
+                name="market_use_positive",
             ),
             models.CheckConstraint(
-                condition=Q(bought_micro_st__gte=F("reserved_micro_st") + F("drawn_micro_st")),
+                condition=Q(
+                    bought_micro_st__gte=F("reserved_micro_st")
+                    + F("drawn_micro_st")
+                    + F("short_micro_st")
+                    + F("ended_micro_st")
+                ),
                 name="market_use_within_bought",
             ),
         ]
+
+    @property
+    def left_micro_st(self) -> int:
+        """What can still be reserved."""
+        return (
+            self.bought_micro_st
+            - self.reserved_micro_st
+            - self.drawn_micro_st
+            - self.short_micro_st
+            - self.ended_micro_st
+        )
 
 
 class Reservation(models.Model):

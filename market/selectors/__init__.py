@@ -39,6 +39,14 @@ from market.selectors.frozen import FrozenBook, frozen_book, pinned, standing, s
 from market.selectors.halts import HaltView, halts
 from market.selectors.history import TradeView, bars, index, trades, volumes
 from market.selectors.joined import Joined, joined
+from market.selectors.obligations import (
+    ChargeView,
+    charges_after,
+    charges_of,
+    last_charge,
+    next_window_end,
+    unclosed,
+)
 from market.selectors.offered import best_offers
 from market.selectors.orders import (
     OrderView,
@@ -59,6 +67,7 @@ __all__ = [
     "AmendmentView",
     "Breach",
     "CellWords",
+    "ChargeView",
     "Depth",
     "DepthLevel",
     "Frame",
@@ -86,6 +95,8 @@ __all__ = [
     "by_client_id",
     "cell_words",
     "cells_within",
+    "charges_after",
+    "charges_of",
     "count",
     "depth",
     "drawable",
@@ -97,12 +108,14 @@ __all__ = [
     "index",
     "is_halted",
     "joined",
+    "last_charge",
     "line",
     "line_for",
     "lines",
     "list_price",
     "list_prices",
     "market_state",
+    "next_window_end",
     "of_order",
     "open_count",
     "open_on_supplies",
@@ -129,6 +142,7 @@ __all__ = [
     "the_market",
     "tops",
     "trades",
+    "unclosed",
     "verify",
     "volumes",
 ]

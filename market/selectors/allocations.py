@@ -42,11 +42,20 @@ class AllocationView:
     created_at: datetime
     drawn_micro_st: int
     reserved_micro_st: int
+    short_micro_st: int
+    ended_micro_st: int
+    cancelled_at: datetime | None
 
     @property
     def left_micro_st(self) -> int:
-        """Micro-ST neither drawn nor reserved."""
-        return self.quantity_st * MILLION - self.drawn_micro_st - self.reserved_micro_st
+        """Micro-ST that can still be drawn: neither drawn, reserved, asked for in vain nor given up."""
+        gone = self.drawn_micro_st + self.reserved_micro_st + self.short_micro_st + self.ended_micro_st
+        return self.quantity_st * MILLION - gone
+
+    @property
+    def is_ahead(self) -> bool:
+        """Bought before its window opened: then what is not drawn is paid all the same."""
+        return self.created_at < self.window_start
 
     @property
     def cost_micros(self) -> int:
@@ -58,7 +67,8 @@ _SELECT = """
     SELECT a.id, a.round_number, a.product_id, a.cell_id, l.slug, l.display_name, p.grade, p.window_start, p.window_end,
         l.card_digest, m.currency, a.buyer_id, a.seller_id, a.buy_order_id, a.sell_order_id, a.deployment_id, a.pool_id,
         a.quantity_st, a.price_micros, a.hold_id, a.created_at,
-        coalesce(u.drawn_micro_st, 0), coalesce(u.reserved_micro_st, 0)
+        coalesce(u.drawn_micro_st, 0), coalesce(u.reserved_micro_st, 0), coalesce(u.short_micro_st, 0),
+        coalesce(u.ended_micro_st, 0), u.cancelled_at
     FROM market_allocation a
     JOIN market_product p ON p.id = a.product_id
     JOIN market_modelline l ON l.id = p.line_id
@@ -77,7 +87,7 @@ def allocations(
         where, values = [*where, "p.window_end > %s"], [*values, since]
     if before is not None:
         where, values = [*where, "a.id < %s"], [*values, before]
-    return _read(f"WHERE {' AND '.join(where)} ORDER BY a.id DESC LIMIT %s", [*values, limit])
+    return read_allocations(f"WHERE {' AND '.join(where)} ORDER BY a.id DESC LIMIT %s", [*values, limit])
 
 
 def allocation(allocation_id: UUID) -> AllocationView:
@@ -93,19 +103,23 @@ def allocation(allocation_id: UUID) -> AllocationView:
 
 def allocations_many(allocation_ids: Collection[UUID]) -> dict[UUID, AllocationView]:
     """Those of these allocations that exist, by id."""
-    return {view.id: view for view in _read("WHERE a.id = ANY(%s)", [list(allocation_ids)])} if allocation_ids else {}
+    return (
+        {view.id: view for view in read_allocations("WHERE a.id = ANY(%s)", [list(allocation_ids)])}
+        if allocation_ids
+        else {}
+    )
 
 
 def product_fills(organisation_id: UUID, product_id: UUID) -> list[AllocationView]:
     """What a buyer bought of a product, in the order in which usage consumes it: by round, then by id."""
-    return _read(
+    return read_allocations(
         "WHERE a.buyer_id = %s AND a.product_id = %s ORDER BY a.round_number, a.id", [organisation_id, product_id]
     )
 
 
 def of_order(order_id: UUID, actor: Actor) -> list[AllocationView]:
     """The allocations of one order of the actor's organisation, oldest first."""
-    return _read(
+    return read_allocations(
         "JOIN (SELECT product_id FROM market_order WHERE id = %s UNION SELECT product_id FROM market_orderchoice "
         "WHERE order_id = %s) AS named ON named.product_id = a.product_id "
         "JOIN market_order o ON o.id = %s WHERE o.organisation_id = %s "
@@ -117,14 +131,15 @@ def of_order(order_id: UUID, actor: Actor) -> list[AllocationView]:
 
 def drawable(organisation_id: UUID, line: str, *, now: datetime) -> list[AllocationView]:
     """What a buyer may draw of a line now, oldest round first."""
-    return _read(
+    return read_allocations(
         "WHERE a.buyer_id = %s AND l.slug = %s AND p.window_start <= %s AND p.window_end > %s "
         "ORDER BY a.round_number, a.id",
         [organisation_id, line, now, now],
     )
 
 
-def _read(tail: str, values: list[Any]) -> list[AllocationView]:
+def read_allocations(tail: str, values: list[Any]) -> list[AllocationView]:
+    """Allocations by the end of a query over a (allocation), p (product), l (line), m (market), u (use)."""
     with connection.cursor() as cursor:
         cursor.execute(f"{_SELECT} {tail}", values)
         return [AllocationView(*row) for row in cursor.fetchall()]

@@ -110,26 +110,60 @@ _RULES: dict[str, str] = {
             IS DISTINCT FROM (b.organisation_id, s.organisation_id, coalesce(x.product_id, b.product_id), s.product_id,
                 u.deployment_id, u.pool_id, r.number)
             OR a.buyer_id = a.seller_id""",
-    "sold = fills, never beyond what was declared": """
+    "sold = fills - cancelled, never beyond what was declared": """
         SELECT 'supply ' || s.id, 'sold ' || s.sold_st || ' of ' || s.offered_st || ', filled ' || coalesce(f.sold, 0)
+            || ', cancelled ' || coalesce(x.quantity, 0)
         FROM market_supply s LEFT JOIN (
             SELECT o.supply_id, sum(f.quantity_st) AS sold FROM market_fill f JOIN market_order o ON o.id = f.order_id
             WHERE f.side = 1 GROUP BY 1
-        ) f ON f.supply_id = s.id
-        WHERE s.sold_st <> coalesce(f.sold, 0) OR s.sold_st > s.offered_st""",
+        ) f ON f.supply_id = s.id LEFT JOIN (
+            SELECT o.supply_id, sum(a.quantity_st) AS quantity FROM market_allocationuse u
+            JOIN market_allocation a ON a.id = u.allocation_id JOIN market_order o ON o.id = a.sell_order_id
+            WHERE u.cancelled_at IS NOT NULL GROUP BY 1
+        ) x ON x.supply_id = s.id
+        WHERE s.sold_st <> coalesce(f.sold, 0) - coalesce(x.quantity, 0) OR s.sold_st > s.offered_st""",
+    "a closed window's allocation = drawn + undrawn + short + cancelled": """
+        SELECT 'allocation ' || a.id, 'bought ' || a.quantity_st::numeric * 1000000 || ', drawn ' || coalesce(u.drawn_micro_st, 0)
+            || ', short ' || coalesce(u.short_micro_st, 0) || ', ended ' || coalesce(u.ended_micro_st, 0)
+            || CASE WHEN c.allocation_id IS NULL THEN ', without an end' ELSE '' END
+        FROM market_allocation a JOIN market_product p ON p.id = a.product_id
+        JOIN market_closing k ON k.market_id = p.market_id
+        LEFT JOIN market_allocationclose c ON c.allocation_id = a.id LEFT JOIN market_allocationuse u ON u.allocation_id = a.id
+        WHERE p.window_end > k.since AND p.window_end <= k.closed_until AND c.allocation_id IS NULL
+            OR c.allocation_id IS NOT NULL AND (
+                c.bought_micro_st <> a.quantity_st::numeric * 1000000 OR c.ahead <> (a.created_at < p.window_start)
+                OR (c.drawn_micro_st, c.short_micro_st, c.cancelled_micro_st + c.undrawn_micro_st)
+                    IS DISTINCT FROM (u.drawn_micro_st, u.short_micro_st, u.ended_micro_st)
+                OR u.reserved_micro_st <> 0)""",
+    "no charge without its reason, none missing": """
+        SELECT 'allocation ' || coalesce(h.allocation_id, c.allocation_id), 'charged ' || coalesce(h.micro_st, 0)
+            || ', undrawn ' || coalesce(c.undrawn_micro_st, 0)
+        FROM (SELECT * FROM market_charge WHERE kind = 'take_or_pay') h
+        FULL JOIN (SELECT * FROM market_allocationclose WHERE ahead AND undrawn_micro_st > 0) c
+            ON c.allocation_id = h.allocation_id
+        JOIN market_allocation a ON a.id = coalesce(h.allocation_id, c.allocation_id)
+        WHERE h.micro_st IS DISTINCT FROM c.undrawn_micro_st OR h.price_micros <> a.price_micros
+        UNION ALL
+        SELECT 'allocation ' || a.id, 'cancelled of ' || a.quantity_st || ' ST: ' || coalesce(h.micro_st, 0)
+        FROM (SELECT * FROM market_charge WHERE kind = 'cancellation') h
+        FULL JOIN (SELECT * FROM market_allocationuse WHERE cancelled_at IS NOT NULL) u ON u.allocation_id = h.allocation_id
+        JOIN market_allocation a ON a.id = coalesce(h.allocation_id, u.allocation_id)
+        WHERE h.micro_st IS DISTINCT FROM a.quantity_st::numeric * 1000000 OR u.ended_micro_st IS DISTINCT FROM h.micro_st
+            OR u.drawn_micro_st <> 0 OR h.exact > h.micro_st::numeric * a.price_micros""",
     "one deployment of an exclusive group sells in a window": """
         SELECT 'group ' || exclusive_group || ' window ' || window_start, count(DISTINCT deployment_id) || ' deployments'
         FROM market_supply WHERE sold_st > 0 GROUP BY exclusive_group, window_start
         HAVING count(DISTINCT deployment_id) > 1""",
     "drawn and reserved within bought": """
         SELECT 'allocation ' || u.allocation_id, 'bought ' || u.bought_micro_st || ', drawn ' || u.drawn_micro_st
-            || ', reserved ' || u.reserved_micro_st || ', reserved by requests ' || coalesce(r.reserved, 0)
+            || ', reserved ' || u.reserved_micro_st || ', ended ' || u.ended_micro_st
+            || ', reserved by requests ' || coalesce(r.reserved, 0)
         FROM market_allocationuse u JOIN market_allocation a ON a.id = u.allocation_id LEFT JOIN (
             SELECT p.allocation_id, sum(p.micro_st) AS reserved FROM market_reservationpart p
             JOIN market_reservation v ON v.id = p.reservation_id WHERE v.state = 'open' GROUP BY 1
         ) r ON r.allocation_id = u.allocation_id
         WHERE u.bought_micro_st <> a.quantity_st::numeric * 1000000 OR u.reserved_micro_st <> coalesce(r.reserved, 0)
-            OR u.drawn_micro_st + u.reserved_micro_st > u.bought_micro_st""",
+            OR u.drawn_micro_st + u.reserved_micro_st + u.short_micro_st + u.ended_micro_st > u.bought_micro_st""",
     "rounds without gaps, seeds as committed": """
         SELECT 'round ' || r.number, 'state ' || r.state || ', the market is at ' || m.round_number
         FROM market_round r JOIN market_market m ON m.id = r.market_id

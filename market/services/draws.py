@@ -170,14 +170,18 @@ def _earlier(organisation_id: UUID, request_id: str) -> Reserved | None:
     return Reserved(reservation.id, tuple(Part(p.allocation_id, p.allocation.deployment_id, p.micro_st) for p in parts))
 
 
-def _left(views: Sequence[AllocationView]) -> dict[UUID, int]:
-    """Micro-ST left of each allocation, with its row made and locked."""
+def use_rows(views: Sequence[AllocationView]) -> dict[UUID, AllocationUse]:
+    """The use of each allocation, made where missing and locked."""
     AllocationUse.objects.bulk_create(
         [AllocationUse(allocation_id=view.id, bought_micro_st=view.quantity_st * MILLION) for view in views],
         ignore_conflicts=True,
     )
-    uses = locks.uses([view.id for view in views])
-    return {key: use.bought_micro_st - use.reserved_micro_st - use.drawn_micro_st for key, use in uses.items()}
+    return locks.uses([view.id for view in views])
+
+
+def _left(views: Sequence[AllocationView]) -> dict[UUID, int]:
+    """Micro-ST left of each allocation, with its row made and locked."""
+    return {key: use.left_micro_st for key, use in use_rows(views).items()}
 
 
 def _one_deployment(views: Sequence[AllocationView], left: dict[UUID, int], micro_st: int) -> list[Part] | None:

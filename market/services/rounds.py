@@ -28,8 +28,9 @@ log = structlog.get_logger(__name__)
 
 # A round that fails this often is parked: others go on, and a person looks at it.
 TRIES = 3
-# How long the hold of an allocation outlives its window, so that the last usage is still paid from it.
-HOLD_GRACE_SECONDS = 900
+# How long the hold of an allocation outlives its window, so that the last usage, and then what was not drawn, is
+# still paid from it: twice the grace after which windows are closed.
+HOLD_GRACE_SECONDS = 1_800
 
 
 @dataclass(frozen=True)

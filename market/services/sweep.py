@@ -1,4 +1,4 @@
-"""Housekeeping, found in the tables: expired orders, dead reservations, old holds, old frames, new windows."""
+"""Housekeeping, found in the tables: what has expired, windows that are over, old holds, old frames, new windows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import F
 from ledger import services as ledger
 from market import locks
 from market.models import FeedFrame, Market
-from market.services import catalogue, draws, orders, switches
+from market.services import catalogue, draws, obligations, orders, switches
 
 FEED_KEPT = timedelta(hours=1)
 BATCH = 2_000
@@ -24,6 +24,7 @@ def sweep(*, now: datetime) -> int:
     for market_id in Market.objects.values_list("id", flat=True):
         ended += switches.fire_due(market_id, now=now) + expire_orders(market_id, now=now)
     ended += draws.release_expired(now=now)
+    ended += obligations.close_windows(now=now)
     ended += ledger.expire_holds(now=now, limit=BATCH)
     # The newest frame is the snapshot of a halted market, however old it is.
     newest = F("market__round_number") - 1

@@ -1,0 +1,75 @@
+"""Reads of what follows a window: charges for billing, and which allocations are still to be closed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Min, QuerySet
+
+from market.models import Charge, Product
+from market.selectors.allocations import AllocationView, read_allocations
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeView:
+    """What a buyer pays beside what was drawn; `exact` is in 10⁻¹⁸ yuan."""
+
+    id: int
+    allocation_id: UUID
+    kind: str
+    request_id: str
+    micro_st: int
+    price_micros: int
+    exact: int
+    created_at: datetime
+
+
+def charges_after(last: int, *, limit: int) -> list[ChargeView]:
+    """Charges with a greater id, in order; what billing pulls behind its watermark."""
+    return _charges(Charge.objects.filter(id__gt=last).order_by("id")[:limit])
+
+
+def charges_of(allocation_ids: Collection[UUID]) -> list[ChargeView]:
+    """All charges of these allocations, oldest first. The caller owns the allocations."""
+    return _charges(Charge.objects.filter(allocation_id__in=list(allocation_ids)).order_by("id"))
+
+
+def last_charge() -> int:
+    """The newest charge's id, 0 before the first."""
+    return Charge.objects.order_by("-id").values_list("id", flat=True).first() or 0
+
+
+def next_window_end(market_id: UUID, *, after: datetime) -> datetime | None:
+    """The earliest end of a window that lies after an instant."""
+    found: datetime | None = Product.objects.filter(market_id=market_id, window_end__gt=after).aggregate(
+        end=Min("window_end")
+    )["end"]
+    return found
+
+
+def unclosed(market_id: UUID, *, window_end: datetime, limit: int) -> list[AllocationView]:
+    """Allocations of the windows that end at this instant and have no end yet, by id."""
+    return read_allocations(
+        "WHERE p.market_id = %s AND p.window_end = %s AND NOT EXISTS "
+        "(SELECT FROM market_allocationclose c WHERE c.allocation_id = a.id) ORDER BY a.id LIMIT %s",
+        [market_id, window_end, limit],
+    )
+
+
+def _charges(rows: QuerySet[Charge]) -> list[ChargeView]:
+    return [
+        ChargeView(
+            id=row.id,
+            allocation_id=row.allocation_id,
+            kind=row.kind,
+            request_id=row.request_id,
+            micro_st=row.micro_st,
+            price_micros=row.price_micros,
+            exact=int(row.exact),
+            created_at=row.created_at,
+        )
+        for row in rows
+    ]
