@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from market.web import amending, certificates, exports, views
+from market.web import amending, cancelling, certificates, exports, views
 
 app_name = "market"
 urlpatterns = [
@@ -18,6 +18,7 @@ urlpatterns = [
     path("orders/<str:public_id>/", views.OrderPage.as_view(), name="order"),
     path("orders/<str:public_id>/amend/", amending.AmendOrder.as_view(), name="amend"),
     path("orders/<str:public_id>/cancel/", views.CancelOrder.as_view(), name="cancel"),
+    path("allocations/<str:public_id>/cancel/", cancelling.CancelAllocation.as_view(), name="cancel_allocation"),
     path("rounds/", views.Rounds.as_view(), name="rounds"),
     path("rounds/certificate.py", certificates.CheckerFile.as_view(), name="checker"),
     path("rounds/<str:number>/certificate.json", certificates.CertificateFile.as_view(), name="certificate"),

@@ -20,6 +20,7 @@ from market.selectors import (
     RoundView,
     TradeView,
 )
+from market.services.cancellation import Cancellation
 
 SIDES = ["buy", "sell"]
 
@@ -235,6 +236,14 @@ class AllocationSerializer(serializers.Serializer):
     drawn_micro_st = serializers.CharField()
     left_micro_st = serializers.CharField()
     created_at = serializers.DateTimeField()
+    cancelled_at = serializers.DateTimeField(allow_null=True)
+
+
+class CancellationSerializer(AllocationSerializer):
+    """An allocation that was given up, with what that costs and what became free of its hold."""
+
+    fee = serializers.CharField()
+    released = serializers.CharField()
 
 
 class AllocationPageSerializer(serializers.Serializer):
@@ -353,4 +362,11 @@ def allocation(view: AllocationView, actor: Actor) -> dict[str, Any]:
         "drawn_micro_st": str(view.drawn_micro_st),
         "left_micro_st": str(view.left_micro_st),
         "created_at": view.created_at,
+        "cancelled_at": view.cancelled_at,
     }
+
+
+def cancellation(found: Cancellation, actor: Actor) -> dict[str, Any]:
+    """A cancelled allocation as JSON."""
+    body = allocation(found.allocation, actor)
+    return {**body, "fee": price(found.fee_micros), "released": price(found.released_micros)}

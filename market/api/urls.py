@@ -22,4 +22,5 @@ urlpatterns = [
     path("orders/<str:public_id>", views.OrderDetail.as_view(), name="order"),
     path("orders/<str:public_id>/cancel", views.CancelOrder.as_view(), name="order_cancel"),
     path("allocations", views.Allocations.as_view(), name="allocations"),
+    path("allocations/<str:public_id>/cancel", views.CancelAllocation.as_view(), name="allocation_cancel"),
 ]

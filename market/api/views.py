@@ -334,3 +334,29 @@ class Allocations(ApiView):
             lambda before, limit: selectors.allocations(self.actor, before=before, limit=limit),
             lambda view: shapes.allocation(view, self.actor),
         )
+
+
+class CancelAllocation(ApiView):
+    """Give up what was bought, before its window opens."""
+
+    required_scopes = {"POST": "orders:write"}
+
+    @extend_schema(
+        request=None,
+        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=True)],
+        responses=shapes.CancellationSerializer,
+        operation_id="allocation_cancel",
+    )
+    def post(self, request: Request, public_id: str) -> Response:
+        """Cancel the whole allocation for a fee; 409 `window_open` once its window has opened."""
+        self.idempotency_key(request, required=True)
+        allocation_id, now = read.uuid("alc", public_id), clock.now()
+
+        def effect() -> dict[str, Any]:
+            done = services.cancellation.cancel(allocation_id, actor=self.actor, now=now)
+            return dict(read.plain(shapes.cancellation(done, self.actor)))
+
+        once = self.once(
+            request, operation="allocation.cancel", payload={"allocation": public_id}, now=now, effect=effect
+        )
+        return Response(once.body)

@@ -190,9 +190,24 @@ class BelowFilled(MarketError):
     code = "below_filled"
 
 
+class TooFast(MarketError):
+    """What was bought covers the request, but not at this pace; details: `retry_after` in seconds."""
+
+    code = "too_fast"
+    status = 429
+    retryable = True
+
+
 class NoAllocation(MarketError):
     """Nothing bought is left that covers the request."""
 
     code = "no_allocation"
     status = 409
     retryable = True
+
+
+class WindowOpen(MarketError):
+    """The window has opened; what is bought of it stays bought."""
+
+    code = "window_open"
+    status = 409

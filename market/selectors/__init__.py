@@ -41,10 +41,14 @@ from market.selectors.history import TradeView, bars, index, trades, volumes
 from market.selectors.joined import Joined, joined
 from market.selectors.obligations import (
     ChargeView,
+    cancel_fee_bps,
+    cancellation_fee,
     charges_after,
     charges_of,
     last_charge,
     next_window_end,
+    sold_in_round,
+    supply_of_order,
     unclosed,
 )
 from market.selectors.offered import best_offers
@@ -93,6 +97,8 @@ __all__ = [
     "best_opposites",
     "book_curve",
     "by_client_id",
+    "cancel_fee_bps",
+    "cancellation_fee",
     "cell_words",
     "cells_within",
     "charges_after",
@@ -136,8 +142,10 @@ __all__ = [
     "round",
     "round_prices",
     "snapshot",
+    "sold_in_round",
     "standing",
     "standing_of",
+    "supply_of_order",
     "terms_of",
     "the_market",
     "tops",

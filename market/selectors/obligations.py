@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Min, QuerySet
+from django.db.models import Min, QuerySet, Sum
 
-from market.models import Charge, Product
+from market.kernel.obligations import EXACT_PER_MICRO
+from market.models import Allocation, Charge, Market, Order, Product
 from market.selectors.allocations import AllocationView, read_allocations
 
 
@@ -57,6 +58,35 @@ def unclosed(market_id: UUID, *, window_end: datetime, limit: int) -> list[Alloc
         "(SELECT FROM market_allocationclose c WHERE c.allocation_id = a.id) ORDER BY a.id LIMIT %s",
         [market_id, window_end, limit],
     )
+
+
+def cancellation_fee(allocation_id: UUID) -> int | None:
+    """The fee in micro-yuan that was charged for giving an allocation up; None where it was not."""
+    row = Charge.objects.filter(allocation_id=allocation_id, kind=Charge.Kind.CANCELLATION).first()
+    return int(row.exact) // EXACT_PER_MICRO if row else None
+
+
+def cancel_fee_bps(currency: str) -> int:
+    """The market's fee for giving up what was bought, in basis points of price × quantity."""
+    return Market.objects.values_list("cancel_fee_bps", flat=True).get(currency=currency)
+
+
+def supply_of_order(order_id: UUID) -> UUID:
+    """The supply behind a sell order."""
+    found = Order.objects.values_list("supply_id", flat=True).get(id=order_id)
+    assert found is not None, "every sell order stands on a supply"
+    return found
+
+
+def sold_in_round(supply_id: UUID, like: AllocationView) -> int:
+    """ST that the round of an allocation sold of a supply and that was not cancelled since."""
+    rows = Allocation.objects.filter(
+        seller_id=like.seller_id,
+        product_id=like.product_id,
+        round_number=like.round_number,
+        sell_order__supply_id=supply_id,
+    ).exclude(use__cancelled_at__isnull=False)
+    return rows.aggregate(total=Sum("quantity_st"))["total"] or 0
 
 
 def _charges(rows: QuerySet[Charge]) -> list[ChargeView]:

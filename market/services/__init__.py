@@ -6,6 +6,7 @@ from market.kernel.orders import CellTerms, OrderDraft, SupplyDraft
 from market.services import (
     amending,
     batch,
+    cancellation,
     catalogue,
     draws,
     faults,
@@ -28,6 +29,7 @@ __all__ = [
     "SupplyDraft",
     "amending",
     "batch",
+    "cancellation",
     "catalogue",
     "draws",
     "faults",

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from accounts.kernel import formats, ids
 from accounts.kernel.actor import Actor
+from accounts.selectors import clock
 from market import selectors
 from market.kernel.amending import keeps_cohort
 from market.kernel.levels import Level
@@ -19,7 +20,7 @@ from market.kernel.orders import OrderDraft
 from market.kernel.text import price_text
 from market.selectors import AllocationView, DepthLevel, LineView, MarketState, OrderView, ProductView, RoundPriceView
 from market.services.preview import Preview
-from market.web import labels, wishes
+from market.web import cancelling, labels, wishes
 
 HISTORY = 60
 CHEAPEST = 8
@@ -233,7 +234,11 @@ def order_row(view: OrderView) -> dict[str, Any]:
 
 def order_page(view: OrderView, actor: Actor) -> dict[str, Any]:
     """One order: how it stands, what it accepts, what it bought or sold, and its life so far."""
-    allocations = [{"view": one, "public_id": ids.encode("alc", one.id)} for one in selectors.of_order(view.id, actor)]
+    now = clock.now()
+    allocations = [
+        {"view": one, "public_id": ids.encode("alc", one.id), "cancel": cancelling.offered(one, actor, now)}
+        for one in selectors.of_order(view.id, actor)
+    ]
     return {
         "order": order_row(view),
         "accepts": wishes.of_order(view) if view.is_flexible else None,

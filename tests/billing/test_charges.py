@@ -12,6 +12,7 @@ from ledger import selectors as ledger
 from market import selectors as market
 from market import services as trading
 from market.models import AllocationClose, Charge
+from market.services.cancellation import Cancellation
 from market.services.draws import DrawItem
 from metering_ingest import selectors as metering
 from metering_ingest import services as meter
@@ -191,6 +192,44 @@ class TestInvoice:
         whole()
 
 
+class TestCancellation:
+    @pytest.fixture
+    def cancelled(self, bought: Bought) -> Cancellation:
+        return trading.cancellation.cancel(
+            bought.allocations[0].id, actor=bought.buyer, now=HOUR - timedelta(minutes=5)
+        )
+
+    def test_fee_is_posted_from_the_hold_and_has_a_line_of_its_own(
+        self, bought: Bought, cancelled: Cancellation
+    ) -> None:
+        services.rate_settled(now=HOUR)
+        assert ledger.hold_rests([cancelled.allocation.hold_id]) == {cancelled.allocation.hold_id: 0}
+        close()
+
+        invoice = issue(bought)
+
+        undrawn, fee = InvoiceLine.objects.filter(invoice=invoice).order_by("number")
+        assert (undrawn.kind, fee.kind) == ("take_or_pay", "cancellation")
+        assert fee.micro_st == cancelled.allocation.quantity_st * ST
+        assert int(fee.exact) == cancelled.fee_micros * 10**12
+        assert int(undrawn.exact) == bought.allocations[1].cost_micros * 10**12
+        whole()
+
+    def test_fee_is_the_providers_through_the_same_day_close(self, bought: Bought, cancelled: Cancellation) -> None:
+        close()
+        services.close_days(now=LATER)
+
+        assert DayClose.objects.get().gross_micros == cancelled.fee_micros + bought.allocations[1].cost_micros
+        whole()
+
+    def test_leaves_nothing_that_usage_could_consume(self, bought: Bought, cancelled: Cancellation) -> None:
+        use(bought, 9_000, 1_000, times=8, allocation=1)  # beyond the second allocation
+
+        usage = RatedLine.objects.filter(live=True, charge__isnull=True)
+        assert {line.allocation_id for line in usage} == {bought.allocations[1].id}
+        assert sum(line.micro_st for line in usage) == bought.allocations[1].quantity_st * ST
+
+
 class TestTampering:
     @pytest.mark.parametrize(
         ("rule", "statement"),
@@ -222,4 +261,18 @@ class TestRaces:
         assert Charge.objects.count() == len(committed.allocations)
         for one in committed.allocations:
             assert AllocationPosting.objects.get(allocation_id=one.id).posted_micros == one.cost_micros
+        whole()
+
+    def test_a_cancellation_and_a_closer_at_once_leave_one_of_both(self, committed: Bought) -> None:
+        (first, *_) = committed.allocations
+        together(
+            close,
+            lambda: trading.cancellation.cancel(first.id, actor=committed.buyer, now=HOUR - timedelta(seconds=1)),
+            lambda: trading.cancellation.cancel(first.id, actor=committed.buyer, now=HOUR - timedelta(seconds=1)),
+            close,
+        )
+        close()
+
+        kinds = list(Charge.objects.filter(allocation_id=first.id).values_list("kind", flat=True))
+        assert len(kinds) == 1
         whole()

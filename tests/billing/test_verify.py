@@ -21,6 +21,7 @@ POSTED = "posted = floor of exact"
 TOTAL = "invoice = sum of its lines"
 LINE = "invoice line = sum of its rated lines"
 NUMBERS = "invoice numbers contiguous"
+CHARGED = "every charge is billed once"
 UNBILLED = "unbilled = posted - closed - rounding"
 TAMPERED = [
     ("UPDATE billing_ratedline SET live = false, invoice_line_id = NULL", BUCKET),
@@ -43,6 +44,12 @@ TAMPERED = [
     ("UPDATE billing_ratedline SET invoice_line_id = NULL", LINE),
     ("UPDATE billing_numberseries SET last = last + 1", NUMBERS),
     ("UPDATE billing_invoice SET number = 7", NUMBERS),
+    (
+        "INSERT INTO market_charge (allocation_id, kind, request_id, micro_st, price_micros, exact, created_at) "
+        "SELECT id, 'take_or_pay', '', 1, price_micros, price_micros, now() FROM market_allocation; "
+        "UPDATE billing_ratingwatermark SET charge_id = 1000000000",
+        CHARGED,
+    ),
     ("UPDATE billing_allocationposting SET closed_micros = closed_micros - 1", UNBILLED),
     ("UPDATE billing_invoice SET settled_micros = settled_micros + 1", UNBILLED),
 ]
