@@ -172,6 +172,7 @@ def _sentence(error: DomainError) -> str:
         "bad_expiry": _("The order must stay valid for some time to come. Choose a later time."),
         "duplicate_client_order_id": _("This client order id was used before for another order. Choose a new one."),
         "order_ended": _("This order is not open any more. Place another one."),
+        "too_fast": _("This is faster than what you bought may be drawn. Wait a little."),
         "window_open": _("This hour has begun: what is bought is bought."),
         "idempotency_in_flight": _("This order is being placed right now. Wait a moment, then look at your orders."),
         "idempotency_payload_differs": _("This form was sent before with other values. Review the order again."),
