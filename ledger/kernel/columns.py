@@ -21,9 +21,10 @@ def integers(values: Iterable[int]) -> str:
     return "{" + ",".join(map(str, values)) + "}"
 
 
-def instants(values: Iterable[datetime | None]) -> str:
-    """A literal of timestamptz[]."""
-    return "{" + ",".join(["NULL" if value is None else value.isoformat() for value in values]) + "}"
+def instants(values: Sequence[datetime | None]) -> str:
+    """A literal of timestamptz[]. Few of many differ: holds end with their window."""
+    written = {value: "NULL" if value is None else value.isoformat() for value in set(values)}
+    return "{" + ",".join([written[value] for value in values]) + "}"
 
 
 def texts(values: Sequence[str]) -> str:

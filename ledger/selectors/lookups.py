@@ -66,10 +66,20 @@ def transfers(keys: Collection[str]) -> dict[str, tuple[UUID, bytes]]:
 
 def holds(hold_ids: Collection[UUID]) -> dict[UUID, HoldRow]:
     """Those of the holds that exist, by id."""
-    rows = _rows(
-        "SELECT id, account_id, currency, rest_micros FROM ledger_hold WHERE id = ANY(%s::uuid[])", [uuids(hold_ids)]
+    asked = list(hold_ids)
+    # One array an account, of places in `asked`: to read fifty thousand ids back took longer than to find them.
+    # OFFSET keeps this a look-up for each hold, whatever the tables hold.
+    found = _rows(
+        "SELECT h.account_id, h.currency, array_agg(a.place), array_agg(h.rest_micros) "
+        "FROM unnest(%s::uuid[]) WITH ORDINALITY a (id, place) CROSS JOIN LATERAL "
+        "(SELECT account_id, currency, rest_micros FROM ledger_hold WHERE id = a.id OFFSET 0) h GROUP BY 1, 2",
+        [uuids(asked)],
     )
-    return {row[0]: HoldRow(*row[1:]) for row in rows}
+    return {
+        asked[place - 1]: HoldRow(account_id, currency, rest)
+        for account_id, currency, places, rests in found
+        for place, rest in zip(places, rests, strict=True)
+    }
 
 
 def hold_rests(hold_ids: Collection[UUID]) -> dict[UUID, int]:

@@ -6,34 +6,41 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, connection
+from django.db import IntegrityError
 
-from ledger.kernel.columns import instants, integers, texts, uuids
+from ledger.kernel import binary
+from ledger.kernel.columns import instants, integers, texts
 from ledger.kernel.errors import KeyConflict
+from ledger.services.binding import execute
 
-# A child's placing has no key of its own; it travels as ''.
+# A child's placing has no key of its own; it travels as ''. Steps come first, so that a split stands before the
+# placing of its child.
 _INSERT = """
-WITH made AS (
+WITH placed AS MATERIALIZED (
+    SELECT p.* FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::bigint[], %s::timestamptz[], %s::text[])
+        AS p (id, account_id, currency, parent_id, amount_micros, expires_at, key)
+), made AS (
     INSERT INTO ledger_hold (id, account_id, currency, parent_id, rest_micros, expires_at, created_at)
-    SELECT h.*, %s FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::bigint[], %s::timestamptz[]) h
+    SELECT id, account_id, currency, parent_id, amount_micros, expires_at, %s FROM placed
 )
 INSERT INTO ledger_holdevent (hold_id, kind, amount_micros, transfer_id, child_id, key, created_at)
-SELECT e.hold_id, e.kind, e.amount_micros, e.transfer_id, e.child_id, nullif(e.key, ''), %s
-FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::uuid[], %s::uuid[], %s::text[])
-    AS e (hold_id, kind, amount_micros, transfer_id, child_id, key)
+SELECT e.*, %s FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::uuid[], %s::uuid[], %s::text[]) e
+UNION ALL
+SELECT id, 'place', amount_micros, NULL, NULL, nullif(key, ''), %s FROM placed
 """
 
 
 class Rows:
-    """Columns of new holds and of events, in the order they happened."""
+    """Columns of new holds and of the steps of others, in the order they happened."""
 
     def __init__(self) -> None:
-        self._hold_ids: list[UUID] = []
+        self._placed: list[UUID] = []
         self._accounts: list[UUID] = []
         self._currencies: list[str] = []
         self._parents: list[UUID | None] = []
         self._rests: list[int] = []
         self._expiries: list[datetime | None] = []
+        self._placing_keys: list[str] = []
         self._holds: list[UUID] = []
         self._kinds: list[str] = []
         self._amounts: list[int] = []
@@ -53,13 +60,13 @@ class Rows:
         parent_id: UUID | None = None,
     ) -> None:
         """A new hold, and its placing."""
-        self._hold_ids.append(hold_id)
+        self._placed.append(hold_id)
         self._accounts.append(account_id)
         self._currencies.append(currency)
         self._parents.append(parent_id)
         self._rests.append(amount_micros)
         self._expiries.append(expires_at)
-        self.step(hold_id, "place", amount_micros, key)
+        self._placing_keys.append(key)
 
     def step(
         self,
@@ -71,7 +78,7 @@ class Rows:
         transfer_id: UUID | None = None,
         child_id: UUID | None = None,
     ) -> None:
-        """One event of a hold."""
+        """One event of a hold that was placed before."""
         self._holds.append(hold_id)
         self._kinds.append(kind)
         self._amounts.append(amount_micros)
@@ -84,27 +91,28 @@ class Rows:
 
         :raises KeyConflict: an event's key, or a child's id, was taken meanwhile under another account.
         """
-        if not self._holds:
+        if not self._holds and not self._placed:
             return
         values: list[Any] = [
-            now,
-            uuids(self._hold_ids),
-            uuids(self._accounts),
+            binary.uuids(self._placed),
+            binary.uuids(self._accounts),
             texts(self._currencies),
-            uuids(self._parents),
+            binary.uuids(self._parents),
             integers(self._rests),
             instants(self._expiries),
+            texts(self._placing_keys),
             now,
-            uuids(self._holds),
+            now,
+            binary.uuids(self._holds),
             texts(self._kinds),
             integers(self._amounts),
-            uuids(self._transfers),
-            uuids(self._children),
+            binary.uuids(self._transfers),
+            binary.uuids(self._children),
             texts(self._keys),
+            now,
         ]
         try:
-            with connection.cursor() as cursor:
-                cursor.execute(_INSERT, values)
+            execute(_INSERT, values)
         except IntegrityError as error:
             constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
             # The same key under the same account waits for its lock, and is then seen as a replay.

@@ -116,11 +116,12 @@ def _apply(
     changes: Sequence[HoldChange], drafts: Sequence[TransferDraft], now: datetime
 ) -> tuple[list[UUID | None], list[UUID]]:
     facts = transfers.check(drafts)
-    locked = locks.accounts(facts, of_holds={change.hold_id for change in changes})
+    hold_ids = {change.hold_id for change in changes}
+    locked = locks.accounts(facts, of_holds=hold_ids)
     batch = transfers.prepare(drafts)
     transfer_ids = _transfer_ids(changes, batch.ids)
     children, new = _tell_steps(changes, transfer_ids)
-    rows = selectors.holds({change.hold_id for change in changes})
+    rows = selectors.holds(hold_ids)
     account_of = {hold_id: row.account_id for hold_id, row in rows.items()}
     amounts = kernel.resolve(new, {hold_id: row.rest_micros for hold_id, row in rows.items()})
 
