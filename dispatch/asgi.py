@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,15 +30,18 @@ from dispatch.kernel.answering import DONE, Answer, Usage, refusal
 from dispatch.kernel.asking import Asked, read
 from dispatch.kernel.counting import Delivered
 from dispatch.kernel.engine_stream import Piece
-from dispatch.kernel.errors import Busy, EngineFailed, InternalError, MethodNotAllowed, NotFound, Unauthorized
+from dispatch.kernel.errors import Busy, EngineFailed, InternalError, MethodNotAllowed, NotFound, TooFast, Unauthorized
 from dispatch.services import Opened, Outcome, State
 from market import selectors as market
 from market.kernel.errors import NoAllocation
+from market.kernel.errors import TooFast as BeyondPace
 
 log = structlog.get_logger(__name__)
 _ATTEMPTS = 3
 _REQUEST_SECONDS = 600  # below the life of a reservation
 _OPEN_MOST = 256
+_QUEUE_SECONDS = 10.0  # how long a request that comes too fast for what was bought waits here
+_LOOK_AGAIN_SECONDS = 1.0  # others give back what they did not use
 _CLOSE_RETRIES = (0.2, 1.0, 3.0)
 _UNAVAILABLE = (OperationalError, InterfaceError)
 POOL_THREADS = 8
@@ -111,15 +115,37 @@ async def _completion(exchange: Exchange, *, chat: bool) -> None:
     try:
         actor = await _in_pool(_authenticate, exchange.headers())
         raw = await exchange.body()
-        asked, opened = await _in_pool(_begin, raw, chat, actor, exchange.request_id)
         gone = asyncio.create_task(exchange.gone())
         try:
+            asked, opened = await _begin_in_pace(raw, chat, actor, exchange.request_id, gone)
             await _deliver(exchange, asked, opened, actor, gone)
         finally:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
     finally:
         _process.open -= 1
+
+
+async def _begin_in_pace(
+    raw: bytes, chat: bool, actor: Actor, request_id: str, gone: asyncio.Task[None]
+) -> tuple[Asked, Opened]:
+    """Open the request, waiting while what was bought may not be drawn this fast.
+
+    :raises TooFast: it did not become free in time.
+    :raises ClientGone: the client left meanwhile.
+    """
+    deadline = time.monotonic() + _QUEUE_SECONDS
+    while True:
+        try:
+            return await _in_pool(_begin, raw, chat, actor, request_id)
+        except BeyondPace as error:
+            retry_after = float(error.details["retry_after"])
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TooFast(str(error), retry_after=retry_after) from None
+        await asyncio.wait({gone}, timeout=min(max(retry_after, 0.02), _LOOK_AGAIN_SECONDS, left))
+        if gone.done():
+            raise ClientGone
 
 
 def _authenticate(headers: dict[str, str]) -> Actor:
@@ -149,7 +175,7 @@ async def _deliver(exchange: Exchange, asked: Asked, opened: Opened, actor: Acto
             break
         try:
             opened = await _in_pool(_begin_again, asked, actor, exchange.request_id, frozenset(failed))
-        except NoAllocation:
+        except (NoAllocation, BeyondPace):
             break
     if not gone.done():
         raise EngineFailed("No deployment that sold to you answered. Nothing is billed for this request.")
@@ -292,6 +318,8 @@ async def _refuse(exchange: Exchange, error: DomainError) -> None:
     headers = [(b"x-should-retry", b"true" if error.retryable else b"false")]  # OpenAI's clients go by it
     if error.status == Busy.status:
         headers.append((b"retry-after", b"2"))
+    if isinstance(error, TooFast):
+        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
     await exchange.answer(error.status, body, headers)
 
 

@@ -104,3 +104,16 @@ class MethodNotAllowed(GatewayError):
 
     code = "method_not_allowed"
     status = 405
+
+
+class TooFast(GatewayError):
+    """What was bought may not be drawn this fast, and it did not become free in time."""
+
+    code = "too_fast"
+    kind = "rate_limit_error"
+    status = 429
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds

@@ -121,6 +121,10 @@ class ReservationPart(models.Model):
     position = models.PositiveSmallIntegerField()
     micro_st = models.BigIntegerField()
     used_micro_st = models.BigIntegerField(default=0)
+    # For the draw rate: when it was taken, what still counts of it, and whether its request runs.
+    at = models.DateTimeField(null=True)
+    counted_micro_st = models.BigIntegerField(default=0)
+    running = models.BooleanField(default=False)
 
     class Meta:
         constraints = [
@@ -129,4 +133,10 @@ class ReservationPart(models.Model):
                 condition=Q(micro_st__gt=0, used_micro_st__gte=0) & Q(used_micro_st__lte=F("micro_st")),
                 name="market_reservation_part_bounds",
             ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["allocation", "at"], include=["counted_micro_st"], name="market_reservation_part_pace"
+            ),
+            models.Index(fields=["allocation"], name="market_reservation_part_runs", condition=Q(running=True)),
         ]

@@ -45,6 +45,7 @@ class AllocationView:
     short_micro_st: int
     ended_micro_st: int
     cancelled_at: datetime | None
+    reference_context: int
 
     @property
     def left_micro_st(self) -> int:
@@ -68,7 +69,7 @@ _SELECT = """
         l.card_digest, m.currency, a.buyer_id, a.seller_id, a.buy_order_id, a.sell_order_id, a.deployment_id, a.pool_id,
         a.quantity_st, a.price_micros, a.hold_id, a.created_at,
         coalesce(u.drawn_micro_st, 0), coalesce(u.reserved_micro_st, 0), coalesce(u.short_micro_st, 0),
-        coalesce(u.ended_micro_st, 0), u.cancelled_at
+        coalesce(u.ended_micro_st, 0), u.cancelled_at, l.reference_context
     FROM market_allocation a
     JOIN market_product p ON p.id = a.product_id
     JOIN market_modelline l ON l.id = p.line_id

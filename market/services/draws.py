@@ -9,13 +9,15 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F
 
 from market import locks, selectors
 from market.kernel.draws import Share, spread, used_by_part
-from market.kernel.errors import NoAllocation, NotFound
+from market.kernel.errors import NoAllocation, NotFound, TooFast
 from market.kernel.money import MILLION
 from market.models import AllocationUse, Reservation, ReservationPart
 from market.selectors import AllocationView
+from market.services import pacing
 
 # A request that is not counted by then has died with its process.
 RESERVATION_LIFE = timedelta(minutes=15)
@@ -62,6 +64,7 @@ def reserve(
     Deployments to `avoid` (they just failed) are not taken. The same request id gives the first reservation again.
 
     :raises NoAllocation: no deployment's allocations of this line and window have that much left.
+    :raises TooFast: some have, but the draw rate of what was bought does not let it run yet.
     """
     with transaction.atomic():
         locks.organisations([organisation_id])
@@ -70,15 +73,19 @@ def reserve(
             return earlier
         bought = selectors.drawable(organisation_id, line, now=now)
         found = [view for view in bought if view.deployment_id not in avoid]
-        parts = _one_deployment(found, _left(found), micro_st)
-        if parts is None:
-            raise NoAllocation("Nothing that you bought for this line and hour covers the request.")
+        parts = _one_deployment(found, _left(found), micro_st, now)
         reservation = Reservation.objects.create(
             request_id=request_id, organisation_id=organisation_id, expires_at=now + RESERVATION_LIFE, created_at=now
         )
         ReservationPart.objects.bulk_create(
             ReservationPart(
-                reservation=reservation, allocation_id=part.allocation_id, position=position, micro_st=part.micro_st
+                reservation=reservation,
+                allocation_id=part.allocation_id,
+                position=position,
+                micro_st=part.micro_st,
+                at=now,
+                counted_micro_st=part.micro_st,
+                running=True,
             )
             for position, part in enumerate(parts)
         )
@@ -184,16 +191,23 @@ def _left(views: Sequence[AllocationView]) -> dict[UUID, int]:
     return {key: use.left_micro_st for key, use in use_rows(views).items()}
 
 
-def _one_deployment(views: Sequence[AllocationView], left: dict[UUID, int], micro_st: int) -> list[Part] | None:
-    """The parts on the first deployment, by oldest allocation, that covers all of it; None if none does."""
-    by_deployment: dict[UUID, list[Share]] = {}
+def _one_deployment(views: Sequence[AllocationView], left: dict[UUID, int], micro_st: int, now: datetime) -> list[Part]:
+    """The parts on the first deployment, by oldest allocation, that covers all of it at its pace."""
+    together: dict[tuple[UUID, UUID], list[AllocationView]] = defaultdict(list)
     for view in views:
-        by_deployment.setdefault(view.deployment_id, []).append(Share(view.id, left[view.id]))
-    for deployment_id, shares in by_deployment.items():
-        taken = spread(shares, micro_st)
-        if taken is not None:
+        together[view.product_id, view.deployment_id].append(view)
+    waits = []
+    for (_, deployment_id), group in together.items():
+        taken = spread([Share(view.id, left[view.id]) for view in group], micro_st)
+        if taken is None:
+            continue
+        wait = pacing.wait(group, micro_st, now=now)
+        if wait is None:
             return [Part(share.id, deployment_id, share.micro_st) for share in taken]
-    return None
+        waits.append(wait)
+    if waits:
+        raise TooFast("This is faster than what you bought may be drawn; wait a little.", retry_after=min(waits))
+    raise NoAllocation("Nothing that you bought for this line and hour covers the request.")
 
 
 def _locked(reservation_id: UUID) -> tuple[Reservation, list[ReservationPart]]:
@@ -206,6 +220,7 @@ def _locked(reservation_id: UUID) -> tuple[Reservation, list[ReservationPart]]:
 def _resolve(reservation: Reservation, parts: Sequence[ReservationPart], state: Reservation.State) -> None:
     reservation.state = state
     reservation.save(update_fields=["state"])
+    reservation.parts.update(counted_micro_st=F("used_micro_st"), running=False)
     locks.uses([part.allocation_id for part in parts])
     _change((part.allocation_id, -part.micro_st, part.used_micro_st) for part in parts)
 

@@ -1,10 +1,12 @@
+import time
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 
 from market import selectors, services
-from market.kernel.errors import NoAllocation, NotFound
+from market.kernel.errors import NoAllocation, NotFound, TooFast
 from market.models import AllocationUse, Reservation
 from market.services.draws import DrawItem
 
@@ -115,3 +117,79 @@ class TestDrawMany:
         with pytest.raises(NoAllocation):
             services.draws.draw_many([DrawItem(buyer.organisation_id, product.id, "x", 501 * MICRO)], now=bought.now)
         assert sum(use.drawn_micro_st for use in AllocationUse.objects.all()) == 4_500 * MICRO
+
+
+class TestPace:
+    """120,000 ST bought ahead of one deployment: 1.5 times even is 3,000 ST in any minute."""
+
+    @pytest.fixture
+    def rated(self, world, buyer, seller):
+        world.bid(buyer, 120_000, 2_000_000)
+        world.offer(seller, 120_000, 2_000_000)
+        world.round()
+        world.now = world.window + timedelta(minutes=5)
+        return world
+
+    def test_lets_a_minutes_share_through_and_then_says_when(self, rated, buyer):
+        reserve(rated, buyer, 2_000 * MICRO)
+        reserve(rated, buyer, 1_000 * MICRO, now=rated.now + timedelta(seconds=10))
+
+        with pytest.raises(TooFast) as refused:
+            reserve(rated, buyer, 500 * MICRO, now=rated.now + timedelta(seconds=20))
+
+        assert (refused.value.code, refused.value.status) == ("too_fast", 429)
+        assert refused.value.details["retry_after"] == 40
+        reserve(rated, buyer, 500 * MICRO, now=rated.now + timedelta(seconds=60))
+
+    def test_counts_what_was_used_and_not_what_was_given_back(self, rated, buyer):
+        first = reserve(rated, buyer, 3_000 * MICRO)
+        services.draws.settle(first.id, used_micro_st=100 * MICRO, now=rated.now)
+        second = reserve(rated, buyer, 2_900 * MICRO)
+        services.draws.release(second.id, now=rated.now)
+
+        reserve(rated, buyer, 2_900 * MICRO)
+        with pytest.raises(TooFast):
+            reserve(rated, buyer, 1)
+
+    def test_takes_what_was_left_of_a_running_hour_as_its_length(self, world, buyer, seller):
+        world.now = world.window + timedelta(minutes=59)
+        world.bid(buyer, 1_000, 2_000_000)
+        world.offer(seller, 1_000, 2_000_000)
+        services.rounds.clear(world.market_id, now=world.now)
+        (view,) = selectors.drawable(buyer.organisation_id, world.line, now=world.now)
+        assert services.pacing.pace_of([view]).minute_micro_st == 1_500 * MICRO
+
+        reserve(world, buyer, 1_000 * MICRO)
+
+    def test_lets_so_many_streams_run_as_have_their_speed(self, world, buyer, seller):
+        world.bid(buyer, 2_000, 2_000_000)
+        world.offer(seller, 2_000, 2_000_000)
+        world.round()
+        world.now = world.window + timedelta(minutes=5)
+        views = selectors.drawable(buyer.organisation_id, world.line, now=world.now)
+        assert services.pacing.pace_of(views).streams == 1
+        first = reserve(world, buyer, MICRO)
+
+        with pytest.raises(TooFast):
+            reserve(world, buyer, MICRO)
+        services.draws.settle(first.id, used_micro_st=MICRO, now=world.now)
+        reserve(world, buyer, MICRO)
+
+    def test_is_looked_at_in_less_than_3_ms_after_a_minute_of_100_requests_a_second(self, rated, buyer):
+        (one,) = selectors.drawable(buyer.organisation_id, rated.line, now=rated.now)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "WITH r AS (INSERT INTO market_reservation (id, request_id, organisation_id, state, expires_at, created_at) "
+                "SELECT gen_random_uuid(), n::text, %s, 'settled', %s, %s FROM generate_series(1, 20000) n RETURNING id) "
+                "INSERT INTO market_reservationpart (reservation_id, allocation_id, position, micro_st, used_micro_st, at, "
+                "counted_micro_st, running) SELECT id, %s, 0, 1, 1, %s - row_number() OVER () * interval '10 ms', 1, false FROM r",
+                [buyer.organisation_id, rated.now, rated.now, one.id, rated.now],
+            )
+            cursor.execute("ANALYZE market_reservationpart")
+
+        def spent():
+            began = time.perf_counter()
+            assert services.pacing.wait([one], MICRO, now=rated.now) is None
+            return time.perf_counter() - began
+
+        assert min(spent() for _ in range(9)) < 0.003
