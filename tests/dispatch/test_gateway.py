@@ -19,6 +19,8 @@ from django.db import connection
 from dispatch import services
 from dispatch.models import RequestLog
 from market import selectors as market
+from market import services as trading
+from market.kernel.errors import TooFast as BeyondPace
 from tests.dispatch.conftest import BOUGHT_ST, House
 from tests.fakes.engine.app import Behaviour
 from tests.fakes.engine.pace import Device
@@ -419,3 +421,47 @@ class TestTheEnd:
         assert not RequestLog.objects.filter(state="open").exists()
         assert used == sum(RequestLog.objects.values_list("micro_st", flat=True))
         assert 0 < used < 4 * BOUGHT_ST * 10**6
+
+
+class TestPace:
+    """What comes faster than it was bought waits; the market says how long."""
+
+    @pytest.fixture
+    def too_fast(self, monkeypatch: pytest.MonkeyPatch):
+        """The market's rate refuses so many times first."""
+        reserve = trading.draws.reserve
+
+        def refuse(times: int) -> list[int]:
+            seen: list[int] = []
+
+            def paced(**asked):
+                seen.append(1)
+                if len(seen) <= times:
+                    raise BeyondPace("too fast", retry_after=0.1)
+                return reserve(**asked)
+
+            monkeypatch.setattr(trading.draws, "reserve", paced)
+            return seen
+
+        return refuse
+
+    def test_is_waited_for_and_the_client_sees_an_answer(self, house: House, client: openai.OpenAI, too_fast) -> None:
+        seen = too_fast(2)
+
+        answer = client.chat.completions.create(model=MODEL, messages=ASK, max_tokens=8)
+
+        assert answer.choices[0].message.content
+        assert len(seen) == 3
+
+    def test_is_a_429_with_retry_after_when_it_does_not_come_in_time(
+        self, house: House, too_fast, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        too_fast(10**6)
+        monkeypatch.setattr("dispatch.asgi._QUEUE_SECONDS", 0.3)
+
+        answer = raw(house, {"model": MODEL, "messages": ASK})
+
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+        assert answer.json()["error"] | {"message": ""} == {
+            "message": "", "type": "rate_limit_error", "param": None, "code": "too_fast",
+        }  # fmt: skip
