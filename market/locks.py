@@ -1,54 +1,95 @@
 """The only home of the market's locks.
 
-Order: the market's row, the market's book, organisations by id, dead man's
-switches, rows of the book by id, then (in the ledger) accounts and holds by id,
-then supplies and allocations by id. Intake and cancels share the book; a round
-has it alone, so what it froze stands until it is written.
+Order: the market's row, the market's intake, its changes, organisations by id,
+dead man's switches, rows of the book by id, supplies by id, then (in the ledger)
+accounts and holds by id, then allocations by id. New orders share the intake,
+and whatever changes open orders shares the changes; a freeze has both alone for
+a moment, and the writing of a round has the changes alone. Between the two a
+round is cleared without any lock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from market.models import AllocationUse, Book, CancelAfter, Closing, Market, Reservation, Round, Supply
 
-# Longer than the longest round that is at work: 100,000 orders take about three seconds.
+# Longer than the longest round takes to be written: 100,000 orders take about three seconds.
 PATIENCE = "8s"
+# Told apart from the lock of the intake, and from that of an organisation.
+_CHANGES, _CLEARER = 0x6368616E6765, 0x636C6561726572
+
+
+@contextmanager
+def clearer(market_id: UUID) -> Iterator[bool]:
+    """Be the one process that clears this market, if no other is; gives whether. It ends with the process at the latest.
+
+    A lock of the session, so workers keep their own connections to the server, without a pooler between.
+    """
+    key = _key(market_id, _CLEARER)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
+        is_alone = bool(cursor.fetchone()[0])
+    try:
+        yield is_alone
+    finally:
+        if is_alone and not connection.needs_rollback:
+            _unlock(key)
+
+
+def _unlock(key: int) -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+    except DatabaseError:
+        connection.close()  # the lock goes with its session
 
 
 def market_to_clear(market_id: UUID) -> Market | None:
-    """The market's row for one round; None while another worker has it."""
+    """The market's row for the freeze; None while another worker has it."""
     return Market.objects.select_for_update(no_key=True, skip_locked=True, of=("self",)).filter(id=market_id).first()
 
 
 def market_to_change(market_id: UUID) -> Market:
-    """The market's row, once no round is running."""
+    """The market's row, once no round is being frozen or written."""
     return Market.objects.select_for_update(no_key=True, of=("self",)).get(id=market_id)
 
 
-def open_round(market: Market) -> Round:
-    """The round that collects orders now."""
+def round_to_clear(market: Market) -> Round:
+    """The next round to be cleared."""
     return Round.objects.select_for_update(no_key=True, of=("self",)).get(market=market, number=market.round_number)
 
 
-def book_shared(market_id: UUID) -> None:
-    """Keep rounds out of the book until the end of the transaction; other intake goes on."""
-    _advisory("pg_advisory_xact_lock_shared", market_id)
+def intake(market_id: UUID) -> None:
+    """Keep freezes away until the end of the transaction, while new orders come in."""
+    _advisory("pg_advisory_xact_lock_shared", _key(market_id))
 
 
-def book_exclusive(market_id: UUID) -> None:
-    """Wait for intake under way, and have the book alone until the end of the transaction."""
-    _advisory("pg_advisory_xact_lock", market_id)
+def changes(market_id: UUID) -> None:
+    """Keep freezes and the writing of rounds away until the end of the transaction, while open orders change."""
+    _advisory("pg_advisory_xact_lock_shared", _key(market_id, _CHANGES))
+
+
+def changes_alone(market_id: UUID) -> None:
+    """Wait for changes under way; open orders stand still until the end of the transaction."""
+    _advisory("pg_advisory_xact_lock", _key(market_id, _CHANGES))
+
+
+def book_alone(market_id: UUID) -> None:
+    """Wait for intake and changes under way, and have the book alone until the end of the transaction."""
+    _advisory("pg_advisory_xact_lock", _key(market_id))
+    changes_alone(market_id)
 
 
 def organisations(organisation_ids: Collection[UUID]) -> None:
     """One intake at a time for each organisation, so that it cannot race itself into a self-trade."""
     for organisation_id in sorted(organisation_ids):
-        _advisory("pg_advisory_xact_lock", organisation_id)
+        _advisory("pg_advisory_xact_lock", _key(organisation_id))
 
 
 def book_row(order_id: UUID) -> Book | None:
@@ -95,7 +136,12 @@ def reservation(reservation_id: UUID) -> Reservation | None:
     return Reservation.objects.select_for_update(of=("self",)).filter(id=reservation_id).first()
 
 
-def _advisory(function: str, subject: UUID) -> None:
+def _key(subject: UUID, purpose: int = 0) -> int:
+    """Random bits of a UUIDv7; two subjects that share them only wait for each other."""
+    return int.from_bytes(subject.bytes[8:], signed=True) ^ purpose
+
+
+def _advisory(function: str, key: int) -> None:
     """Take an advisory lock, or give up after a while: its holder may be a process that is frozen, not at work.
 
     :raises OperationalError: not had in time. The transaction is over; the caller may try again.
@@ -103,6 +149,5 @@ def _advisory(function: str, subject: UUID) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('lock_timeout'), set_config('lock_timeout', %s, true)", [PATIENCE])
         before = cursor.fetchone()[0]
-        # Random bits of a UUIDv7; two subjects that share them only wait for each other.
-        cursor.execute(f"SELECT {function}(%s)", [int.from_bytes(subject.bytes[8:], signed=True)])
+        cursor.execute(f"SELECT {function}(%s)", [key])
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])

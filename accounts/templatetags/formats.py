@@ -47,6 +47,7 @@ CHIPS: dict[str, tuple[str | Promise, str]] = {
     "parked": (gettext_lazy("Parked"), "warn"),
     "part_paid": (gettext_lazy("Part paid"), "warn"),
     "partially_filled": (gettext_lazy("Partly filled"), "live"),
+    "pending_cancel": (gettext_lazy("Being cancelled"), "live"),
     "paused": (gettext_lazy("Paused"), "warn"),
     "pending": (gettext_lazy("Pending"), "idle"),
     "posted": (gettext_lazy("Posted"), "live"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 
+SEED_BYTES = 32
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SLACK_PARTS = 10  # the random part is at most a tenth of the interval
 

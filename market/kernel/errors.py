@@ -184,6 +184,14 @@ class NotAmendable(MarketError):
     status = 409
 
 
+class RoundRunning(MarketError):
+    """The order's round is being cleared, longer than this request waited."""
+
+    code = "round_running"
+    status = 409
+    retryable = True
+
+
 class BelowFilled(MarketError):
     """The new quantity leaves nothing open; `details` give what is filled."""
 

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0001_initial'),
-        ('market', '0006_faults'),
+        ('market', '0007_staged_rounds'),
     ]
 
     operations = [

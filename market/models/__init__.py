@@ -6,7 +6,7 @@ from market.models.delivery import Allocation, AllocationUse, Reservation, Reser
 from market.models.halts import Halt, ProductFault
 from market.models.obligations import AllocationClose, Charge, Closing
 from market.models.orders import Amendment, Book, CancelAfter, Order, OrderEnd, Supply
-from market.models.rounds import CellPrice, Certificate, FeedFrame, Fill, Round, RoundPrice
+from market.models.rounds import CellPrice, Certificate, ComponentTask, FeedFrame, Fill, Round, RoundPrice
 
 __all__ = [
     "Allocation",
@@ -20,6 +20,7 @@ __all__ = [
     "Certificate",
     "Charge",
     "Closing",
+    "ComponentTask",
     "FeedFrame",
     "Fill",
     "GradeTerms",

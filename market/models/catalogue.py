@@ -43,9 +43,12 @@ class Market(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     state_reason = models.CharField(max_length=500, blank=True, default="")
     failures = models.PositiveSmallIntegerField(default=0)
-    # Number of the round that collects orders now; its seed stays secret until the round is cleared.
+    # Number of the next round to be cleared; its seed stays secret until then.
     round_number = models.BigIntegerField(default=1)
     seed = models.BinaryField(max_length=32)
+    # While a round is being cleared: its number, and the seed of the next one, which collects orders by then.
+    frozen_round = models.BigIntegerField(null=True)
+    next_seed = models.BinaryField(max_length=32, null=True)
     next_close_at = models.DateTimeField()
     created_at = models.DateTimeField()
 
@@ -56,6 +59,11 @@ class Market(models.Model):
             models.CheckConstraint(condition=Q(tick_seconds__gte=1), name="market_tick_positive"),
             models.CheckConstraint(condition=Q(fee_bps__lt=10_000), name="market_fee_below_all"),
             models.CheckConstraint(condition=Q(cancel_fee_bps__lte=10_000), name="market_cancel_fee_at_most_all"),
+            models.CheckConstraint(
+                condition=Q(frozen_round__isnull=True, next_seed__isnull=True)
+                | Q(frozen_round=F("round_number"), next_seed__isnull=False),
+                name="market_frozen_round_is_next",
+            ),
         ]
 
 

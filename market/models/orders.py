@@ -123,15 +123,21 @@ class Book(models.Model):
     hold_id = models.UUIDField(null=True)
     supply_id = models.UUIDField(null=True)
     cell_id = models.UUIDField(null=True)
+    # Why what the running round leaves of it ends: it was cancelled, or ran out, after that round's cut-off.
+    ending = models.CharField(max_length=10, null=True)  # noqa: DJ001  (nothing was asked)
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(quantity_left_st__gt=0), name="market_book_left_positive"),
+            models.CheckConstraint(
+                condition=Q(ending__isnull=True) | Q(ending__in=["cancelled", "expired"]), name="market_book_ending"
+            ),
         ]
         indexes = [
             models.Index(fields=["organisation_id", "product"], name="market_book_by_organisation"),
             models.Index(fields=["expires_at"], name="market_book_by_expiry"),
             models.Index(fields=["supply_id"], name="market_book_by_supply", condition=Q(supply_id__isnull=False)),
+            models.Index(fields=["market_id"], name="market_book_to_end", condition=Q(ending__isnull=False)),
         ]
 
 

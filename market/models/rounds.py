@@ -13,7 +13,9 @@ from market.models.orders import Order
 class Round(models.Model):
     """One auction of a whole market: open, frozen, cleared; after that nothing of it changes (trigger).
 
-    The seed is shown only once the root of the frozen orders stands, and must match its commitment (trigger).
+    The seed is shown only once the root of the frozen orders stands, and must match its commitment (trigger). A round
+    whose clearer was lost, or that a halt sent back, is frozen again under a higher `fence`, and only who froze it last
+    may write what it came to.
     """
 
     class State(models.TextChoices):
@@ -29,6 +31,8 @@ class Round(models.Model):
     seed = models.BinaryField(max_length=32, null=True)
     root = models.BinaryField(max_length=32, null=True)
     cutoff_sequence = models.BigIntegerField(null=True)
+    fence = models.PositiveIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
     cleared_at = models.DateTimeField(null=True)
@@ -48,6 +52,26 @@ class Round(models.Model):
                 | Q(state="cleared", seed__isnull=False, root__isnull=False, closed_at__isnull=False),
                 name="market_round_seed_after_root",
             ),
+        ]
+
+
+class ComponentTask(models.Model):
+    """A large component of a round that is being cleared, for whichever worker takes it; gone once the round stands."""
+
+    round = models.ForeignKey(Round, models.CASCADE, related_name="+")
+    fence = models.PositiveIntegerField()
+    # The products, hashed: a component that ended its worker is known again when its round is frozen anew.
+    subject = models.BinaryField(max_length=32)
+    orders = models.PositiveIntegerField()
+    component = models.BinaryField()
+    outcome = models.BinaryField(null=True)
+    failure = models.CharField(max_length=500, blank=True, default="")
+    tries = models.PositiveSmallIntegerField(default=0)
+    taken_until = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["round", "fence", "subject"], name="market_component_once"),
         ]
 
 

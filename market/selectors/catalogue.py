@@ -80,7 +80,11 @@ class ListPriceView:
 
 @dataclass(frozen=True)
 class MarketState:
-    """The market as people see it; `round_number` is the last round that was cleared."""
+    """The market as people see it.
+
+    `round_number` is the last round that was cleared, `collecting` the one that takes new orders; between them one may
+    be running: `is_clearing`.
+    """
 
     id: UUID
     slug: str
@@ -93,15 +97,28 @@ class MarketState:
     settlement_mode: str
     operator_id: UUID
     round_number: int
+    collecting: int
     next_close_at: datetime
     last_close_at: datetime | None
+
+    @property
+    def is_clearing(self) -> bool:
+        """Whether a round is frozen, and what it leaves is not known yet."""
+        return self.collecting > self.round_number + 1
 
 
 def market_state(currency: str | None = None) -> MarketState | None:
     """The market of a currency (default: that of the site); None before it is set up."""
     market = Market.objects.filter(currency=currency or settings.MARKET_CURRENCY).first()
-    if market is None:
-        return None
+    return None if market is None else _state(market)
+
+
+def market_by_id(market_id: UUID) -> MarketState:
+    """A market that is there."""
+    return _state(Market.objects.get(id=market_id))
+
+
+def _state(market: Market) -> MarketState:
     last = Round.objects.filter(market=market, number=market.round_number - 1).values_list("closed_at", flat=True)
     return MarketState(
         id=market.id,
@@ -115,6 +132,7 @@ def market_state(currency: str | None = None) -> MarketState | None:
         settlement_mode=market.settlement_mode,
         operator_id=market.operator_id,
         round_number=market.round_number - 1,
+        collecting=(market.frozen_round or market.round_number - 1) + 1,
         next_close_at=market.next_close_at,
         last_close_at=last.first(),
     )

@@ -167,12 +167,14 @@ _RULES: dict[str, str] = {
     "rounds without gaps, seeds as committed": """
         SELECT 'round ' || r.number, 'state ' || r.state || ', the market is at ' || m.round_number
         FROM market_round r JOIN market_market m ON m.id = r.market_id
-        WHERE (r.state = 'cleared') <> (r.number < m.round_number) OR r.number > m.round_number
+        WHERE r.state <> CASE WHEN r.number < m.round_number THEN 'cleared'
+                WHEN r.number = m.frozen_round THEN 'frozen' ELSE 'open' END
+            OR r.number > coalesce(m.frozen_round + 1, m.round_number)
             OR r.seed IS NOT NULL AND sha256(r.seed) <> r.seed_commitment
         UNION ALL
         SELECT 'market ' || m.slug, count(r.id) || ' rounds, number ' || m.round_number
         FROM market_market m LEFT JOIN market_round r ON r.market_id = m.id GROUP BY m.id
-        HAVING count(r.id) <> m.round_number""",
+        HAVING count(r.id) <> coalesce(m.frozen_round + 1, m.round_number)""",
     "a bid's hold covers what is open of it": """
         SELECT 'order ' || b.order_id, 'open ' || b.quantity_left_st || ' at ' || b.limit_micros || ', held '
             || coalesce(h.rest_micros, 0)

@@ -36,7 +36,8 @@ _OF_BOOK = (
     "b.next_round_only"
 )
 _WHERE = (
-    "b.market_id = %s AND b.expires_at > %s AND (%s::uuid[] IS NULL OR b.product_id = ANY(%s::uuid[])) "
+    "b.market_id = %s AND b.expires_at > %s AND b.cohort <= coalesce(%s, b.cohort) "
+    "AND (%s::uuid[] IS NULL OR b.product_id = ANY(%s::uuid[])) "
     "AND b.organisation_id <> ALL(%s::uuid[]) AND (b.product_id <> ALL(%s::uuid[]){})"
 )
 # A flexible bid whose own product sits out may still buy another of its choices.
@@ -103,12 +104,23 @@ class FrozenBook:
         return binary.codes(self.owner)[0] if len(self) else np.zeros(0, dtype=np.int64)
 
 
-def frozen_book(market_id: UUID, *, now: datetime, product_ids: Collection[UUID] | None = None) -> FrozenBook:
-    """All open orders of the market at `now`, or those of some products; what is halted is left out."""
+def frozen_book(
+    market_id: UUID,
+    *,
+    now: datetime,
+    product_ids: Collection[UUID] | None = None,
+    round_number: int | None = None,
+) -> FrozenBook:
+    """All open orders of the market at `now`, or those of some products; what is halted is left out.
+
+    With a round's number what came too late for that round is left out too.
+    """
     out = stopped(now=now)
     some = None if product_ids is None else list(product_ids)
     bids, offers = (
-        binary.decode(_copy(sql, [market_id, now, some, some, out.organisation_ids, out.product_ids]), columns)
+        binary.decode(
+            _copy(sql, [market_id, now, round_number, some, some, out.organisation_ids, out.product_ids]), columns
+        )
         for sql, columns in ((_READ_BIDS, _BIDS), (_READ_OFFERS, _OFFERS))
     )
     codes, ids = binary.codes(np.concatenate([bids["product"], offers["product"]]))

@@ -17,7 +17,7 @@ from market.kernel.money import MILLION
 from market.kernel.orders import ANY_SCOPE, Choice, Scope
 from market.models import OrderChoice, OrderScope
 
-OPEN_STATES = ("open", "partially_filled")
+OPEN_STATES = ("open", "partially_filled", "pending_cancel")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class OrderView:
 
     What it asks is what it asks now, after its amendments; `placed` is what it asked first.
     `choices` and `scope` are those of a flexible bid; its limit is the highest of its choices'.
-    `status`: open, partially_filled, filled, cancelled, expired, refused. Prices are micro-yuan per million ST.
+    `status`: open, partially_filled, pending_cancel (cancelled while its round was being cleared: what that leaves is
+    given back), filled, cancelled, expired, refused. Prices are micro-yuan per million ST.
     """
 
     id: UUID
@@ -100,7 +101,8 @@ _SELECT = """
         p.grade, p.window_start, p.window_end, m.currency, coalesce(a.quantity_st, o.quantity_st),
         coalesce(a.limit_micros, o.limit_micros), f.quantity,
         coalesce(b.quantity_left_st, 0), f.paid,
-        CASE WHEN b.order_id IS NULL THEN e.reason WHEN f.quantity > 0 THEN 'partially_filled' ELSE 'open' END,
+        CASE WHEN b.order_id IS NULL THEN e.reason WHEN b.ending = 'cancelled' THEN 'pending_cancel'
+            WHEN f.quantity > 0 THEN 'partially_filled' ELSE 'open' END,
         o.time_in_force, coalesce(a.expires_at, o.expires_at), o.client_order_id, o.hold_id, o.supply_id,
         coalesce(a.cohort, o.cohort), o.created_at, e.at, a.created_at, f.worth,
         o.quantity_st, o.limit_micros, o.expires_at
@@ -150,7 +152,9 @@ def orders(
         where, values = [*where, "l.slug = %s"], [*values, line]
     if before is not None:
         where, values = [*where, "o.id < %s"], [*values, before]
-    if status in OPEN_STATES:
+    if status == "pending_cancel":
+        where.append("b.ending = 'cancelled'")
+    elif status in OPEN_STATES:
         where.append("b.order_id IS NOT NULL AND f.quantity " + ("= 0" if status == "open" else "> 0"))
     elif status is not None:
         where, values = [*where, "e.reason = %s"], [*values, status]
@@ -204,10 +208,10 @@ def best_opposites(organisation_ids: Collection[UUID], product_ids: Collection[U
             "SELECT organisation_id, product_id, max(limit_micros) FILTER (WHERE side = 0), "
             "min(limit_micros) FILTER (WHERE side = 1) FROM ("
             "SELECT organisation_id, product_id, limit_micros, side FROM market_book "
-            "WHERE organisation_id = ANY(%s) AND product_id = ANY(%s) UNION ALL "
+            "WHERE organisation_id = ANY(%s) AND product_id = ANY(%s) AND ending IS NULL UNION ALL "
             "SELECT b.organisation_id, c.product_id, c.limit_micros, b.side FROM market_book b "
             "JOIN market_orderchoice c ON c.order_id = b.order_id "
-            "WHERE b.organisation_id = ANY(%s) AND c.product_id = ANY(%s)) AS own GROUP BY 1, 2",
+            "WHERE b.organisation_id = ANY(%s) AND c.product_id = ANY(%s) AND b.ending IS NULL) AS own GROUP BY 1, 2",
             [list(organisation_ids), list(product_ids)] * 2,
         )
         return {(owner, product): (bid, offer) for owner, product, bid, offer in cursor.fetchall()}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
 
@@ -17,44 +20,66 @@ from market import locks, selectors
 from market.kernel import amending as kernel
 from market.kernel import orders as rules
 from market.kernel.amending import Asked, Change
-from market.kernel.errors import NotAmendable, OrderEnded, SelfTrade
+from market.kernel.errors import NotAmendable, OrderEnded, RoundRunning, SelfTrade
 from market.kernel.orders import OrderDraft
-from market.models import Amendment
-from market.selectors import OrderView
+from market.models import Amendment, Market
+from market.selectors import MarketState, OrderView
 from market.services import faults, halts
-from market.services.orders import check_collar, check_open
+from market.services.orders import check_collar, check_open, market_to_change_orders
+
+LONGEST_WAIT_SECONDS = 5.0
+_PAUSE_SECONDS = 0.02
 
 
 def amend(order_id: UUID, change: Change, *, actor: Actor, now: datetime) -> OrderView:
     """Change price, quantity or expiry of an open bid, with its hold; the rules of a new order count.
 
-    A running round is waited for. A new price or a larger quantity makes the order as young as a new one.
+    A round that is being cleared is waited for. A new price or a larger quantity makes the order as young as a new one.
 
     :raises NotFound: not an order of the actor's organisation.
     :raises OrderEnded, NotAmendable, BelowFilled, MarketError: see market/kernel/errors.py; nothing was written.
     :raises ledger.services.InsufficientFunds: the wallet does not cover the new worst case.
     """
     view = selectors.order(order_id, actor)
-    with transaction.atomic():
-        locks.book_shared(selectors.the_market(view.currency).id)
+    with _still(selectors.the_market(view.currency).id) as market:
         locks.organisations([actor.organisation_id])
         row = locks.book_row(order_id)
         view = selectors.order(order_id, actor)
-        if row is None or row.expires_at <= now:
-            status = "expired" if row else view.status
+        if row is None or row.ending or row.expires_at <= now:
+            status = "expired" if row and not row.ending else view.status
             raise OrderEnded(f"This order is not open any more: it is {status}.", status=status)
         if view.side == "sell":
             raise NotAmendable("This order belongs to an offer; change the offer.")
         if view.is_flexible:
             raise NotAmendable("A flexible bid is cancelled and placed again.")
         faults.check([view.product_id])
-        market = selectors.the_market(view.currency)
         check_open(market)
         halts.check(organisation_ids={view.organisation_id}, lines={view.line}, now=now)
         after = _checked(view, change, now)
         if after != view.asked:
-            _write(view, after, open_round=market.round_number + 1, actor=actor, now=now)
+            _write(view, after, open_round=market.collecting, actor=actor, now=now)
         return selectors.order(order_id, actor)
+
+
+@contextmanager
+def _still(market_id: UUID) -> Iterator[MarketState]:
+    """A transaction in which no round is being cleared, since what one froze may not change before it is written.
+
+    :raises RoundRunning: the round took longer than anybody would wait.
+    """
+    until = time.monotonic() + LONGEST_WAIT_SECONDS
+    while True:
+        try:
+            with transaction.atomic():  # rolled back, it gives its lock up
+                market = market_to_change_orders(market_id)
+                if market.is_clearing and market.state == Market.State.OPEN:
+                    raise RoundRunning("A round is being cleared; ask again when it is over.")
+                yield market
+            return
+        except RoundRunning:
+            if time.monotonic() > until:
+                raise
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _checked(view: OrderView, change: Change, now: datetime) -> Asked:

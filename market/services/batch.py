@@ -37,7 +37,7 @@ def place_each(drafts: Sequence[OrderDraft], *, actor: Actor, now: datetime) -> 
     """
     with transaction.atomic():
         # Taken here, since a savepoint that is rolled back gives up the locks taken in it.
-        locks.book_shared(selectors.the_market().id)
+        locks.intake(selectors.the_market().id)
         locks.organisations([actor.organisation_id])
         screen = _Screen(actor, now, _used_twice(drafts, actor))
         known = [screen.refusal(draft) for draft in drafts]

@@ -150,7 +150,8 @@ class _Sheet:
                 del one[length:]
             self.fill[rows] = self.price[rows] = 0
             blamed = rows if code is not None else rows[np.isin(rows, list(self.book.wishes))]
-            self.faults.append(Fault(code, blamed, f"{type(error).__name__}: {error}"))
+            reason = str(error) if isinstance(error, ComponentFailed) else f"{type(error).__name__}: {error}"
+            self.faults.append(Fault(code, blamed, reason))
             return False
         return True
 
@@ -248,12 +249,16 @@ def freeze_book(
     return Frozen(book, quotes, seed, taking_part, root, leaf, ties_of(seed, root, leaf), groups)
 
 
-Run = Callable[[Sequence[Component]], "Sequence[ComponentOutcome | Exception]"]
+Run = Callable[[Sequence[Part]], Sequence[ComponentOutcome | Exception]]
 
 
-def clear_here(components: Sequence[Component]) -> list[ComponentOutcome | Exception]:
+class ComponentFailed(Exception):
+    """What clearing a component raised in another process."""
+
+
+def clear_here(parts: Sequence[Part]) -> list[ComponentOutcome | Exception]:
     """Clear components one after the other in this process; one that fails gives its error."""
-    return [_attempted(component) for component in components]
+    return [_attempted(part.component) for part in parts]
 
 
 def _attempted(component: Component) -> ComponentOutcome | Exception:
@@ -297,7 +302,7 @@ def _clear_joined(frozen: Frozen, sheet: _Sheet, joined: Sequence[frozenset[int]
     sets = [(codes, _rows_of(frozen.book, frozen.taking_part, codes)) for codes in joined]
     parts = [_prepared(frozen, codes, rows) for codes, rows in sets]
     began = time.perf_counter_ns()
-    outcomes = iter(run([part.component for part in parts if isinstance(part, Part)]))
+    outcomes = iter(run([part for part in parts if isinstance(part, Part)]))
     sheet.engine_nanos += time.perf_counter_ns() - began
     for (codes, rows), part in zip(sets, parts, strict=True):
         outcome = next(outcomes) if isinstance(part, Part) else part

@@ -15,6 +15,7 @@ from accounts.services import audit
 from market import locks, selectors
 from market.kernel.errors import LineHalted, OrganisationHalted
 from market.models import Halt, Market
+from market.services import freezing
 
 
 def impose(
@@ -29,11 +30,13 @@ def impose(
 ) -> UUID:
     """Halt a line or an organisation, from now or `starts_at` on; gives the halt's id.
 
-    Orders on their way in and a running round are waited for: afterwards nothing of it enters or trades.
+    Orders on their way in and a round that is being written are waited for; one that is being cleared is frozen anew.
+    Afterwards nothing of what is halted enters or trades.
     """
     with transaction.atomic():
         for market_id in Market.objects.order_by("id").values_list("id", flat=True):
-            locks.book_exclusive(market_id)
+            locks.book_alone(market_id)
+            freezing.take_back(market_id)
         halt = Halt.objects.create(
             line_id=line_id,
             organisation_id=organisation_id,

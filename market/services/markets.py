@@ -15,8 +15,8 @@ from market import locks
 from market.kernel import closing
 from market.kernel.orders import Terms
 from market.models import GradeTerms, Market, Round
+from market.services import freezing, orders
 
-SEED_BYTES = 32
 GRADES: Mapping[str, Terms] = {
     "realtime": Terms(10_000, 1_000),
     "interactive": Terms(10_000, 1_000),
@@ -37,7 +37,7 @@ def create(
     grades: Mapping[str, Terms] = GRADES,
 ) -> UUID:
     """Make a market and open its first round; gives its id."""
-    seed = secrets.token_bytes(SEED_BYTES)
+    seed = secrets.token_bytes(closing.SEED_BYTES)
     with transaction.atomic():
         market = Market.objects.create(
             slug=slug,
@@ -60,7 +60,7 @@ def create(
 
 
 def halt(market_id: UUID, *, reason: str, actor: Actor, now: datetime) -> None:
-    """Stop taking orders and clearing rounds, after the round that may be running; cancelling goes on."""
+    """Stop taking orders and clearing rounds, at once unless one is being written; cancelling goes on."""
     _change(market_id, Market.State.HALTED, reason, actor, now)
 
 
@@ -72,8 +72,20 @@ def resume(market_id: UUID, *, actor: Actor, now: datetime) -> None:
 def _change(market_id: UUID, state: Market.State, reason: str, actor: Actor, now: datetime) -> None:
     with transaction.atomic():
         market = locks.market_to_change(market_id)
-        market.state, market.state_reason, market.failures = state, reason[:500], 0
-        market.save(update_fields=["state", "state_reason", "failures"])
+        set_state(market, state, reason, now=now)
         audit.record(
             actor=actor, action=f"market.{state}", subject=str(market_id), detail={"reason": reason[:500]}, now=now
         )
+
+
+def set_state(market: Market, state: Market.State, reason: str, *, now: datetime) -> None:
+    """Open, halt or park a market whose row is locked. A round that is being cleared is frozen anew once it is open.
+
+    What was to end with that round ends now, since nobody knows when it will be.
+    """
+    locks.book_alone(market.id)
+    freezing.take_back(market.id)
+    market.state, market.state_reason, market.failures = state, reason[:500], 0
+    market.save(update_fields=["state", "state_reason", "failures"])
+    if state != Market.State.OPEN:
+        orders.end_marked(market.id, now=now)

@@ -62,7 +62,7 @@ def place_many(drafts: Sequence[OrderDraft], *, actor: Actor | None, now: dateti
         assert all(draft.organisation_id == actor.organisation_id for draft in drafts), "an actor acts for its own"
     market = selectors.the_market()
     with transaction.atomic():
-        locks.book_shared(market.id)
+        locks.intake(market.id)
         market = selectors.the_market()
         owners = {draft.organisation_id for draft in drafts}
         locks.organisations(owners)
@@ -230,7 +230,7 @@ class _Intake:
                 expires_at=rules.expires_at(draft),
                 client_order_id=draft.client_order_id,
                 sequence=sequence,
-                cohort=self.market.round_number + 1,  # the round that is open
+                cohort=self.market.collecting,
                 placed_by=placed_by,
                 created_at=self.now,
             )
@@ -319,20 +319,22 @@ def _store(orders: Sequence[Order]) -> None:
 def cancel(order_id: UUID, *, actor: Actor, now: datetime) -> OrderView:
     """Take what is left of an order out of the book and give its hold back.
 
-    A running round is waited for: what it filled stays filled. Cancelling twice gives the same answer.
+    Of an order whose round is being cleared (`pending_cancel`) that is done with what the round leaves. Cancelling twice
+    gives the same answer.
 
     :raises NotFound: not an order of the actor's organisation.
     :raises OrderEnded: it was filled, or ended in another way, before.
     """
     view = selectors.order(order_id, actor)
     with transaction.atomic():
-        locks.book_shared(selectors.the_market(view.currency).id)
-        ended = end("order_id = %s AND organisation_id = %s", [order_id, actor.organisation_id], "cancelled", now=now)
+        market = market_to_change_orders(selectors.the_market(view.currency).id)
+        where, values = "order_id = %s AND organisation_id = %s", [order_id, actor.organisation_id]
+        ended = end(market, where, values, "cancelled", now=now)
         if ended:
             subject = ids.encode("ord", order_id)
             audit.record(actor=actor, action="order.cancelled", subject=subject, detail={}, now=now)
         after = selectors.order(order_id, actor)
-    if not ended and after.status != "cancelled":
+    if not ended and after.status not in {"cancelled", "pending_cancel"}:
         raise OrderEnded(f"This order is not open any more: it is {after.status}.", status=after.status)
     return after
 
@@ -340,26 +342,52 @@ def cancel(order_id: UUID, *, actor: Actor, now: datetime) -> OrderView:
 def cancel_all(*, actor: Actor, now: datetime, side: str | None = None) -> int:
     """Cancel every open order of the actor's organisation, or its bids or offers only; gives how many there were."""
     with transaction.atomic():
-        locks.book_shared(selectors.the_market().id)
-        where = "organisation_id = %s"
-        values: list[Any] = [actor.organisation_id]
+        market = market_to_change_orders(selectors.the_market().id)
+        where = "market_id = %s AND organisation_id = %s"
+        values: list[Any] = [market.id, actor.organisation_id]
         if side is not None:
             where, values = f"{where} AND side = %s", [*values, 0 if side == "buy" else 1]
-        ended = end(where, values, "cancelled", now=now)
+        ended = end(market, where, values, "cancelled", now=now)
         if ended:
             audit.record(actor=actor, action="orders.cancelled", subject="all", detail={"orders": ended}, now=now)
     return ended
 
 
-def end(where: str, values: Sequence[Any], reason: str, *, now: datetime) -> int:
-    """Take orders out of the book for a reason and release their holds; gives how many. The book is locked."""
+def market_to_change_orders(market_id: UUID) -> MarketState:
+    """The market as it stands once open orders may be changed: no round is frozen or written until the transaction ends."""
+    locks.changes(market_id)
+    return selectors.market_by_id(market_id)
+
+
+def end(market: MarketState, where: str, values: Sequence[Any], reason: str, *, now: datetime) -> int:
+    """Take orders out of the book for a reason and release their holds; gives how many. The changes are locked.
+
+    Those of a round that is being cleared are marked, and end with what it leaves of them. A halted market clears none.
+    """
     assert connection.in_atomic_block
+    last_frozen = market.collecting - 1 if market.is_clearing and market.state == Market.State.OPEN else 0
     with connection.cursor() as cursor:
         cursor.execute(
-            f"WITH gone AS (DELETE FROM market_book WHERE {where} RETURNING order_id, quantity_left_st, hold_id), "  # noqa: S608
+            f"UPDATE market_book SET ending = %s WHERE {where} AND ending IS NULL AND cohort <= %s",  # noqa: S608
+            [reason, *values, last_frozen],
+        )
+        marked = int(cursor.rowcount)
+    return marked + _end_now(f"{where} AND cohort > %s", [*values, last_frozen], "%s", [reason], now=now)
+
+
+def end_marked(market_id: UUID, *, now: datetime) -> int:
+    """End the orders that were to end with the round that was being cleared. The book is locked."""
+    return _end_now("market_id = %s AND ending IS NOT NULL", [market_id], "ending", [], now=now)
+
+
+def _end_now(where: str, values: Sequence[Any], reason: str, reasons: Sequence[str], *, now: datetime) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH gone AS (DELETE FROM market_book WHERE {where} "  # noqa: S608
+            f"RETURNING order_id, quantity_left_st, hold_id, {reason} AS reason), "
             "ended AS (INSERT INTO market_orderend (order_id, reason, unfilled_st, at) "
-            "SELECT order_id, %s, quantity_left_st, %s FROM gone) SELECT order_id, hold_id FROM gone",
-            [*values, reason, now],
+            "SELECT order_id, reason, quantity_left_st, %s FROM gone) SELECT order_id, hold_id FROM gone",
+            [*values, *reasons, now],
         )
         gone = cursor.fetchall()
     releases = [

@@ -1,9 +1,8 @@
-"""Rounds: found in the tables when due, cleared and written in one transaction, or not at all."""
+"""Rounds: found in the tables when due, frozen, cleared, and written in one transaction or not at all."""
 
 from __future__ import annotations
 
 import gc
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +15,13 @@ from django.db import InterfaceError, InternalError, OperationalError, transacti
 
 from accounts.services import outbox
 from ledger import services as ledger
-from market import locks, selectors
-from market.kernel import closing, windows
+from market import locks
+from market.kernel import windows
 from market.models import CellPrice, FeedFrame, Market, Round, RoundPrice
-from market.services import certificates, failpoints, faults, switches, writing
-from market.services.clearing import Cleared, Outcome, clear_book, freeze_book
+from market.services import certificates, components, failpoints, faults, freezing, markets, orders, switches, writing
+from market.services.clearing import Cleared, Outcome, clear_book
 from market.services.frames import frame_text
-from market.services.markets import SEED_BYTES
+from market.services.freezing import Running
 
 log = structlog.get_logger(__name__)
 
@@ -51,36 +50,43 @@ class RoundSummary:
 
 
 def clear_due(*, now: datetime) -> list[RoundSummary]:
-    """Clear the open round of every market whose time has come, each in a transaction of its own."""
+    """Clear the round of every market whose time has come, or that was left frozen."""
     open_markets = Market.objects.filter(state=Market.State.OPEN).order_by("id").values_list("id", flat=True)
     return [summary for market_id in open_markets if (summary := clear(market_id, now=now)) is not None]
 
 
 def clear(market_id: UUID, *, now: datetime) -> RoundSummary | None:
-    """Clear the open round of a market; None where it is not due, halted, or another worker is at it.
+    """Clear the round of a market; None where none is due, it is halted, or another worker is at it.
 
-    After a stall there is one round, and the next one is due at the next nominal close. A round that raises leaves
-    nothing behind; after three tries its market is parked with the reason.
+    Three steps: the order set is frozen in one transaction, cleared outside any, and what it came to is written in
+    another, all of it or nothing. A process that is lost between leaves a frozen round, which the next one freezes anew.
+    After a stall there is one round, and the next one is due at the next nominal close. A round that raises leaves its
+    orders as they were; after three tries its market is parked with the reason.
     """
     try:
         switches.fire_due(market_id, now=now)
-        with _no_collections(), transaction.atomic():
-            market = locks.market_to_clear(market_id)
-            if market is None or market.state != Market.State.OPEN or not _is_due(market, now):
+        with locks.clearer(market_id) as is_alone, _no_collections():
+            running = freezing.freeze(market_id, now=now, is_alone=is_alone)
+            if running is None:
                 return None
-            locks.book_exclusive(market.id)
-            summary = _clear(market, now)
-            failpoints.reached("round.before_commit")
+            failpoints.reached("round.frozen")
+            outcome = clear_book(running.frozen, run=components.sharing(running))
+            failpoints.reached("round.before_writing")
+            summary = _write(running, outcome, now)
+    except components.Superseded:
+        log.warning("market.round.superseded", market_id=str(market_id))
+        return None
     except (OperationalError, InterfaceError, InternalError, ledger.Busy):
         # The database went away, or others kept the rows too long: the next tick tries again.
         log.warning("market.round.put_off", market_id=str(market_id), exc_info=True)
         return None
     except Exception as error:
         log.exception("market.round.failed", market_id=str(market_id))
-        _count_failure(market_id, error)
+        _count_failure(market_id, error, now)
         return None
-    failpoints.reached("round.after_commit")
-    log.info("market.round.cleared", market_id=str(market_id), number=summary.number, fills=summary.fills)
+    if summary is not None:
+        failpoints.reached("round.after_commit")
+        log.info("market.round.cleared", market_id=str(market_id), number=summary.number, fills=summary.fills)
     return summary
 
 
@@ -96,29 +102,31 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _is_due(market: Market, now: datetime) -> bool:
-    return closing.is_due(now, next_close_at=market.next_close_at, tick_seconds=market.tick_seconds)
-
-
-def _clear(market: Market, now: datetime) -> RoundSummary:
-    round_ = locks.open_round(market)
-    seed = bytes(market.seed)
-    book = selectors.frozen_book(market.id, now=now)
-    quotes = selectors.quotes(book.products, now=now)
-    frozen = freeze_book(book, quotes, seed=seed, standing=selectors.standing(book), pinned=selectors.pinned(now=now))
-    outcome = clear_book(frozen)
-    _freeze(round_, outcome, now)
-    fills = writing.write_fills(outcome, round_)
-    allocations = writing.write_allocations(outcome, round_, now=now)
-    writing.change_holds(outcome, allocations, round_, grace_seconds=_grace_seconds(), now=now)
-    writing.end_for_this_round_only(outcome, now=now)
-    writing.add_sold(outcome, [max(1, windows.seconds_left(one.window_start, now)) for one in book.products])
-    _write_prices(outcome, round_)
-    certificates.write(outcome, round_)
-    faults.record(outcome, round_, now=now)
-    _finish(round_, outcome, seed=seed, fills=fills, now=now)
-    _open_next(market, now)
-    _publish(market, round_, outcome, now)
+def _write(running: Running, outcome: Outcome, now: datetime) -> RoundSummary | None:
+    """Write all that a round came to, in one transaction; None where the round was taken from this process meanwhile."""
+    with transaction.atomic():
+        market = locks.market_to_change(running.market_id)
+        locks.changes_alone(market.id)
+        round_ = locks.round_to_clear(market)
+        if market.state != Market.State.OPEN or (round_.id, round_.fence) != (running.round_id, running.fence):
+            log.warning("market.round.superseded", market_id=str(market.id), round_id=str(running.round_id))
+            return None
+        fills = writing.write_fills(outcome, round_)
+        allocations = writing.write_allocations(outcome, round_, now=now)
+        writing.change_holds(outcome, allocations, round_, grace_seconds=_grace_seconds(), now=now)
+        writing.end_for_this_round_only(outcome, now=now)
+        writing.add_sold(
+            outcome, [max(1, windows.seconds_left(one.window_start, now)) for one in outcome.book.products]
+        )
+        _write_prices(outcome, round_)
+        certificates.write(outcome, round_)
+        faults.record(outcome, round_, now=now)
+        orders.end_marked(market.id, now=now)
+        _finish(round_, outcome, seed=bytes(market.seed), fills=fills, now=now)
+        components.forget(round_.id)
+        _go_on(market)
+        _publish(market, round_, outcome, now)
+        failpoints.reached("round.before_commit")
     return RoundSummary(
         market_id=market.id,
         round_id=round_.id,
@@ -136,16 +144,6 @@ def _clear(market: Market, now: datetime) -> RoundSummary:
 
 def _grace_seconds() -> int:
     return int(getattr(settings, "MARKET_HOLD_GRACE_SECONDS", HOLD_GRACE_SECONDS))
-
-
-def _freeze(round_: Round, outcome: Outcome, now: datetime) -> None:
-    """From here on the order set stands; fills are refused in any other state."""
-    round_.state = Round.State.FROZEN
-    round_.closed_at = max(now, round_.opened_at)
-    round_.root = outcome.root
-    round_.cutoff_sequence = int(outcome.book.sequence.max(initial=0))
-    round_.orders = int(outcome.taking_part.sum())
-    round_.save(update_fields=["state", "closed_at", "root", "cutoff_sequence", "orders"])
 
 
 def _finish(round_: Round, outcome: Outcome, *, seed: bytes, fills: int, now: datetime) -> None:
@@ -202,16 +200,12 @@ def _price_row(one: Cleared, round_: Round) -> RoundPrice:
     )
 
 
-def _open_next(market: Market, now: datetime) -> None:
-    """Commit to the next seed, then open the next round."""
-    market.seed = secrets.token_bytes(SEED_BYTES)
+def _go_on(market: Market) -> None:
+    """The next round, which collects orders already, is the next to be cleared."""
+    market.seed, market.next_seed, market.frozen_round = market.next_seed, None, None
     market.round_number += 1
-    market.next_close_at = closing.next_close(now, tick_seconds=market.tick_seconds, seed=market.seed)
     market.failures = 0
-    market.save(update_fields=["seed", "round_number", "next_close_at", "failures"])
-    Round.objects.create(
-        market=market, number=market.round_number, seed_commitment=closing.commitment(market.seed), opened_at=now
-    )
+    market.save(update_fields=["seed", "next_seed", "frozen_round", "round_number", "failures"])
 
 
 def _publish(market: Market, round_: Round, outcome: Outcome, now: datetime) -> None:
@@ -230,10 +224,11 @@ def _publish(market: Market, round_: Round, outcome: Outcome, now: datetime) -> 
     )
 
 
-def _count_failure(market_id: UUID, error: Exception) -> None:
+def _count_failure(market_id: UUID, error: Exception, now: datetime) -> None:
     with transaction.atomic():
         market = locks.market_to_change(market_id)
-        market.failures += 1
-        if market.failures >= TRIES:
-            market.state, market.state_reason = Market.State.PARKED, f"{type(error).__name__}: {error}"[:500]
-        market.save(update_fields=["failures", "state", "state_reason"])
+        failures = market.failures + 1
+        if failures >= TRIES:
+            markets.set_state(market, Market.State.PARKED, f"{type(error).__name__}: {error}", now=now)
+        market.failures = failures
+        market.save(update_fields=["failures"])

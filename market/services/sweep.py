@@ -9,7 +9,6 @@ from django.db import transaction
 from django.db.models import F
 
 from ledger import services as ledger
-from market import locks
 from market.models import FeedFrame, Market
 from market.services import catalogue, draws, obligations, orders, switches
 
@@ -37,10 +36,10 @@ def expire_orders(market_id: UUID, *, now: datetime) -> int:
     ended = 0
     while True:
         with transaction.atomic():
-            locks.book_shared(market_id)
             batch = orders.end(
+                orders.market_to_change_orders(market_id),
                 "order_id IN (SELECT order_id FROM market_book WHERE market_id = %s AND expires_at <= %s "
-                "ORDER BY order_id LIMIT %s FOR UPDATE SKIP LOCKED)",
+                "AND ending IS NULL ORDER BY order_id LIMIT %s FOR UPDATE SKIP LOCKED)",
                 [market_id, now, BATCH],
                 "expired",
                 now=now,

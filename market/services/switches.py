@@ -12,6 +12,7 @@ from accounts.selectors import actors
 from accounts.services import audit
 from market import locks, selectors
 from market.models import CancelAfter
+from market.selectors import MarketState
 from market.services import orders
 
 MOST_SECONDS = 86_400
@@ -47,13 +48,17 @@ def fire_due(market_id: UUID, *, now: datetime) -> int:
     if not CancelAfter.objects.filter(market_id=market_id, fires_at__lte=now).exists():
         return 0
     with transaction.atomic():
-        locks.book_shared(market_id)
-        return sum(_fire(switch, now) for switch in locks.switches_due(market_id, now))
+        market = orders.market_to_change_orders(market_id)
+        return sum(_fire(market, switch, now) for switch in locks.switches_due(market_id, now))
 
 
-def _fire(switch: CancelAfter, now: datetime) -> int:
-    where = "market_id = %s AND organisation_id = %s"
-    ended = orders.end(where, [switch.market_id, switch.organisation_id], "cancelled", now=now)
+def _fire(market: MarketState, switch: CancelAfter, now: datetime) -> int:
+    # What came after it was due belongs to somebody who is there again.
+    where = (
+        "market_id = %s AND organisation_id = %s AND order_id IN (SELECT id FROM market_order WHERE created_at <= %s)"
+    )
+    values = [switch.market_id, switch.organisation_id, switch.fires_at]
+    ended = orders.end(market, where, values, "cancelled", now=now)
     switch.delete()
     if ended:
         owner = actors.of_organisation(switch.organisation_id)

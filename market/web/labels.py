@@ -21,7 +21,7 @@ DATA_TERMS = {
     "retention-30d": _("Kept up to 30 days against abuse, no training, mainland"),
     "unknown": _("Not declared, which counts as the worst"),
 }
-STATUSES = ("open", "partially_filled", "filled", "cancelled", "expired")
+STATUSES = ("open", "partially_filled", "pending_cancel", "filled", "cancelled", "expired")
 
 
 def grade(name: str) -> str:

@@ -148,9 +148,11 @@ def test_a_reader_cannot_see_the_seed_of_the_open_round(world: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT has_column_privilege(%s, 'market_market', 'seed', 'SELECT'), "
-            "has_column_privilege(%s, 'market_market', 'round_number', 'SELECT')", [READER, READER],
+            "has_column_privilege(%s, 'market_market', 'next_seed', 'SELECT'), "
+            "has_table_privilege(%s, 'market_componenttask', 'SELECT'), "
+            "has_column_privilege(%s, 'market_market', 'round_number', 'SELECT')", [READER] * 4,
         )  # fmt: skip
-        assert cursor.fetchone() == (False, True)
+        assert cursor.fetchone() == (False, False, False, True)
 
 
 def test_keys_end_with_their_makers_membership_or_right(world: Any, buyer: Any) -> None:

@@ -18,7 +18,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -50,8 +50,20 @@ from config.services.processes import die_with_parent
 from config.settings.addresses import state_dir
 from ledger.services import Busy
 from market import locks
-from market.models import Market
-from market.services import CellTerms, OrderDraft, SupplyDraft, failpoints, orders, rounds, supply, writing
+from market.kernel.orders import Choice
+from market.models import ComponentTask, Market
+from market.services import (
+    CellTerms,
+    OrderDraft,
+    SupplyDraft,
+    components,
+    failpoints,
+    freezing,
+    orders,
+    rounds,
+    supply,
+    writing,
+)
 from providers import services as providers
 
 YUAN = 10**6
@@ -61,13 +73,15 @@ DEPOSIT_MICROS = 1_000_000 * YUAN
 BUYERS = ("First buyer", "Second buyer", "Third buyer")
 # Where the process that clears is killed: (module, function, before or after it). The last two are the site's own.
 POINTS: dict[str, tuple[Any, str, str] | None] = {
-    "before the transaction": (rounds, "_no_collections", "before"),
-    "with the book locked": (locks, "book_exclusive", "after"),
-    "after the freeze": (rounds, "_freeze", "after"),
+    "before anything": (rounds, "_no_collections", "before"),
+    "with the book locked": (locks, "book_alone", "after"),
+    "before the freeze is committed": (freezing, "_open_next", "after"),
+    "round.frozen": None,
+    "round.before_writing": None,
     "after fills are written": (writing, "write_fills", "after"),
     "after allocations are written": (writing, "write_allocations", "after"),
     "after ledger postings": (writing, "change_holds", "after"),
-    "after the next round is opened": (rounds, "_open_next", "after"),
+    "after the next round is the one to clear": (rounds, "_go_on", "after"),
     "after the frame is written": (rounds, "_publish", "after"),
     "round.before_commit": None,
     "round.after_commit": None,
@@ -263,7 +277,7 @@ class Client:
             line = {"op": operation, **about, "ok": False}
             try:
                 found = action()
-                line |= {"ok": True, "id": str(getattr(found, "id", ""))}
+                line |= {"ok": True, "id": str(getattr(found, "id", "")), "stands": getattr(found, "status", "")}
             except (Busy, DatabaseError, InterfaceError) as error:
                 unavailable = isinstance(error, Busy | OperationalError | InterfaceError)
                 line |= {"error": type(error).__name__, "text": str(error)[:200], "fault": not unavailable}
@@ -506,6 +520,35 @@ def zombie(options: argparse.Namespace) -> object:
     }  # fmt: skip
 
 
+def fleet(options: argparse.Namespace) -> object:
+    """Rounds of several components with two helpers; one is killed each time it has taken one, the other does its part."""
+    components.FEWEST_ORDERS, components.LEASE_SECONDS = 1, 1
+    client, windows, found = Client(options.number), [one for one, _ in market.selectors.open_windows(clock.now())], []
+
+    def help_(*, dying: bool) -> None:
+        if dying:
+            os.environ[failpoints.VARIABLE] = "component.taken"
+        while True:
+            close_old_connections()
+            for round_id, fence in ComponentTask.objects.values_list("round_id", "fence").distinct():
+                components.work(round_id, fence)
+            time.sleep(0.002)
+
+    for _ in range(options.times):
+        for hour in range(3, 15, 2):
+            first = replace(client.bid(2_800_000, 5 * LOT), window_start=windows[hour])
+            choices = tuple(Choice(LINE, windows[hour + more], 2_800_000) for more in (0, 1))
+            orders.place(replace(first, choices=choices), actor=client.buyer, now=clock.now())
+        helpers = [fork(partial(help_, dying=dying)) for dying in (True, False)]
+        time.sleep(0.3)
+        began, summary = time.monotonic(), clear_next()
+        found.append({"fills": summary.fills if summary else 0, "seconds": time.monotonic() - began})
+        os.kill(helpers[1], signal.SIGKILL)
+        found[-1]["killed"] = os.WTERMSIG(os.waitpid(helpers[0], 0)[1]) == signal.SIGKILL
+        os.waitpid(helpers[1], 0)
+    return found
+
+
 def relay(_: argparse.Namespace) -> object:
     """Send what waits in the outbox, in two processes at once, until nothing waits."""
     sent_by: list[int] = []
@@ -520,7 +563,7 @@ def relay(_: argparse.Namespace) -> object:
 
 PROGRAMS = {
     function.__name__: function
-    for function in (seed, verify, place, rest, points, torture, race, clearing, zombie, relay)
+    for function in (seed, verify, place, rest, points, torture, race, clearing, zombie, fleet, relay)
 }
 
 

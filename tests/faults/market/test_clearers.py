@@ -12,7 +12,7 @@ class TestKilledAtNamedPoints:
     def test_leaves_all_of_a_round_or_nothing(self, stack: Stack) -> None:
         kills = stack.run("points", "--times", 2 * TIMES, timeout=600 * TIMES)
 
-        assert len(kills) == 20 * TIMES
+        assert len(kills) == 24 * TIMES
         assert [kill["point"] for kill in kills if not kill["killed"]] == [], "a point was not reached"
         for kill in kills:
             before, after, redone = kill["before"], kill["after"], kill["redone"]
@@ -76,6 +76,18 @@ class TestFrozenClearer:
         assert told["woken"] == told["cleared"]
         assert (told["said"], told["code"]) == ("nothing", 0)
         assert_whole(stack)
+
+
+class TestFleet:
+    def test_commits_whole_though_a_worker_dies_with_a_component(self, stack: Stack) -> None:
+        rounds = stack.run("fleet", "--times", 2 * TIMES, timeout=60 * TIMES)
+
+        assert len(rounds) == 2 * TIMES
+        assert all(one["killed"] for one in rounds), "the helper had taken a component"
+        assert all(one["fills"] >= 12 for one in rounds), "every component is cleared all the same"
+        assert all(one["seconds"] < 10 for one in rounds)
+        assert_whole(stack)
+        assert stack.rows("SELECT count(*) FROM market_componenttask") == [(0,)]
 
 
 class TestIntakeWhileRoundsClear:
