@@ -161,7 +161,9 @@ class OrderSerializer(serializers.Serializer):
     average_price_per_million = serializers.CharField(allow_null=True)
     paid = serializers.CharField()
     held = serializers.CharField()
-    status = serializers.ChoiceField(choices=["open", "partially_filled", "pending_cancel", "filled", "cancelled", "expired", "refused"])
+    status = serializers.ChoiceField(
+        choices=["open", "partially_filled", "pending_cancel", "filled", "cancelled", "expired", "refused"]
+    )
     time_in_force = serializers.CharField()
     expires_at = serializers.DateTimeField()
     client_order_id = serializers.CharField(allow_null=True)

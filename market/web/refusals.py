@@ -174,6 +174,7 @@ def _sentence(error: DomainError) -> str:
         "order_ended": _("This order is not open any more. Place another one."),
         "too_fast": _("This is faster than what you bought may be drawn. Wait a little."),
         "window_open": _("This hour has begun: what is bought is bought."),
+        "round_running": _("A round is being cleared with this order. Try again in a moment."),
         "idempotency_in_flight": _("This order is being placed right now. Wait a moment, then look at your orders."),
         "idempotency_payload_differs": _("This form was sent before with other values. Review the order again."),
         "ledger_busy": _("The accounts are busy. Nothing was placed; try again."),
