@@ -285,6 +285,13 @@ class CancelAllAfterSerializer(serializers.Serializer):
     """When the open orders are cancelled unless the switch is set again; null where it is off."""
 
     fires_at = serializers.DateTimeField(allow_null=True)
+    seconds_left = serializers.IntegerField(allow_null=True)
+
+
+def cancel_all_after(fires_at: datetime | None, *, now: datetime) -> dict[str, Any]:
+    """The switch as JSON; seconds are rounded up, so that 0 is never shown of one that has not fired."""
+    left = None if fires_at is None else -(-(fires_at - now) // timedelta(seconds=1))
+    return {"fires_at": fires_at, "seconds_left": left}
 
 
 def draft(data: dict[str, Any], actor: Actor, *, now: datetime) -> OrderDraft:

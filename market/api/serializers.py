@@ -84,6 +84,7 @@ class LevelSerializer(serializers.Serializer):
 
     price_per_million = serializers.CharField()
     quantity_st = serializers.CharField()
+    flexible_st = serializers.CharField(help_text="of it, bids that accept other products too: they fill in one only")
 
 
 class DepthSerializer(serializers.Serializer):
@@ -282,7 +283,14 @@ def depth(view: ProductView, found: Depth) -> dict[str, Any]:
     """Both sides as JSON."""
 
     def side(levels: list[Any]) -> list[dict[str, Any]]:
-        return [{"price_per_million": price(one.price_micros), "quantity_st": str(one.quantity_st)} for one in levels]
+        return [
+            {
+                "price_per_million": price(one.price_micros),
+                "quantity_st": str(one.quantity_st),
+                "flexible_st": str(one.flexible_st),
+            }
+            for one in levels
+        ]
 
     return {"product": ids.encode("prd", view.id), "bids": side(found.bids), "offers": side(found.offers)}
 

@@ -305,7 +305,13 @@ class CancelAll(ApiView):
 class CancelAllAfter(ApiView):
     """The dead man's switch."""
 
-    required_scopes = {"POST": "orders:write"}
+    required_scopes = {"GET": "orders:read", "POST": "orders:write"}
+
+    @extend_schema(responses=order_shapes.CancelAllAfterSerializer, operation_id="orders_cancel_all_after_state")
+    def get(self, request: Request) -> Response:
+        """When it fires, if it is set."""
+        now = clock.now()
+        return Response(order_shapes.cancel_all_after(selectors.cancel_after(self.actor, now=now), now=now))
 
     @extend_schema(
         request=order_shapes.CancelAllAfterInSerializer,
@@ -315,7 +321,9 @@ class CancelAllAfter(ApiView):
     def post(self, request: Request) -> Response:
         """Cancel all of the organisation's open orders after so many seconds without another call."""
         seconds = read.checked(order_shapes.CancelAllAfterInSerializer, request.data)["seconds"]
-        return Response({"fires_at": services.switches.cancel_all_after(seconds, actor=self.actor, now=clock.now())})
+        now = clock.now()
+        fires_at = services.switches.cancel_all_after(seconds, actor=self.actor, now=now)
+        return Response(order_shapes.cancel_all_after(fires_at, now=now))
 
 
 class Allocations(ApiView):

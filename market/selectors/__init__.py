@@ -66,6 +66,7 @@ from market.selectors.orders import (
 )
 from market.selectors.reference import Quote, quote, quotes
 from market.selectors.rounds import RoundPriceView, RoundView, price_history, recent_rounds, round, round_prices
+from market.selectors.switches import cancel_after
 
 __all__ = [
     "AllocationView",
@@ -98,6 +99,7 @@ __all__ = [
     "best_opposites",
     "book_curve",
     "by_client_id",
+    "cancel_after",
     "cancel_fee_bps",
     "cancellation_fee",
     "cell_words",

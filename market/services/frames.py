@@ -40,21 +40,31 @@ def _products(outcome: Outcome) -> Iterator[dict[str, object]]:
     book = outcome.book
     left = np.where(outcome.ended, 0, book.available - outcome.fill)
     said = {one.code: one for one in outcome.cleared}
-    order = np.argsort(book.product, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(book.product[order])) + 1) if len(order) else ():
-        code = int(book.product[rows[0]])
+    # A bid that names several products stands in each, at its limit there, with all that is open of it.
+    several = [row for row, wish in book.wishes.items() if len(wish.limits) > 1]
+    more = [(row, code, limit) for row in several for code, limit in book.wishes[row].limits.items()]
+    plain = np.setdiff1d(np.arange(len(book)), several)
+    rows = np.concatenate([plain, np.array([row for row, *_ in more], dtype=np.int64)])
+    codes = np.concatenate([book.product[plain], np.array([code for _, code, _ in more], dtype=np.int64)])
+    limits = np.concatenate([book.limit[plain], np.array([limit for *_, limit in more], dtype=np.int64)])
+    flexible = np.arange(len(rows)) >= len(plain)
+    order = np.argsort(codes, kind="stable")
+    for part in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1) if len(order) else ():
+        code = int(codes[part[0]])
         product = book.products[code]
         if product.is_private:
             continue
-        bids, offers = rows[book.side[rows] == BID], rows[book.side[rows] == OFFER]
+        bids, offers = part[book.side[rows[part]] == BID], part[book.side[rows[part]] == OFFER]
+        loose = bids[flexible[bids]]
         yield {
             "id": ids.encode("prd", product.id),
             "line": product.line,
             "grade": product.grade,
             "window_start": _instant(product.window_start),
             **_price(said.get(code)),
-            "bids": _depth(levels(book.limit[bids], left[bids], best_high=True)),
-            "offers": _depth(levels(book.limit[offers], left[offers], best_high=False)),
+            "bids": _depth(levels(limits[bids], left[rows[bids]], best_high=True)),
+            "offers": _depth(levels(limits[offers], left[rows[offers]], best_high=False)),
+            "flexible_bids": _depth(levels(limits[loose], left[rows[loose]], best_high=True)),
         }
 
 

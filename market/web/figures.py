@@ -136,6 +136,7 @@ def ladder(levels: list[DepthLevel], depth: selectors.Depth) -> list[dict[str, A
             "quantity": one.quantity_st,
             "percent": max(1, one.quantity_st * 100 // most),
             "own": one.own,
+            "flexible": one.flexible_st,
         }
         for one in levels
     ]

@@ -112,6 +112,8 @@ def _form(context: dict[str, Any], request: HttpRequest, now: datetime) -> Ticke
     quote = context.get("quote")
     depth = context.get("depth")
     price = (depth.best_offer_micros if depth else None) or (quote.reference_micros if quote else None)
+    if price and quote and quote.collar:
+        price = min(price, quote.collar.high)  # a dearer limit would be refused
     terms = product.terms if product else selectors.terms_of(context["market"].id, context["grade"])
     initial = {
         "grade": context["grade"],
@@ -259,6 +261,7 @@ class Orders(ActorPage):
                 "most_rows": exports.MOST,
                 "total": selectors.count(self.actor),
                 "open_count": selectors.open_count(self.actor),
+                "switch_at": selectors.cancel_after(self.actor, now=clock.now()),
                 "status": status,
                 "statuses": labels.STATUSES,
                 "line": line,

@@ -194,8 +194,8 @@ class TestReads:
         assert {one["slug"] for one in lines["data"]} == {"llama-3-8b", "llama-2-7b"}
         assert len(products["data"]) == 49
         assert (mine["best_bid_per_million"], mine["best_offer_per_million"]) == ("1.80", "1.90")
-        assert depth["bids"] == [{"price_per_million": "1.80", "quantity_st": "1000"}]
-        assert depth["offers"] == [{"price_per_million": "1.90", "quantity_st": "3000"}]
+        assert depth["bids"] == [{"price_per_million": "1.80", "quantity_st": "1000", "flexible_st": "0"}]
+        assert depth["offers"] == [{"price_per_million": "1.90", "quantity_st": "3000", "flexible_st": "0"}]
         for answer in (lines, products, depth):
             assert str(seller.organisation_id) not in json.dumps(answer)
             assert ids.encode("org", seller.organisation_id) not in json.dumps(answer)

@@ -88,7 +88,7 @@ class TestRequest:
 
         fires_at = datetime.fromisoformat(answer.json()["fires_at"])
         assert before + timedelta(days=1) <= fires_at <= clock.now() + timedelta(days=1)
-        assert self.send(client_of(buyer), {"seconds": 0}).json() == {"fires_at": None}
+        assert self.send(client_of(buyer), {"seconds": 0}).json()["fires_at"] is None
         assert not CancelAfter.objects.exists()
 
     @pytest.mark.parametrize("body", [{}, {"seconds": -1}, {"seconds": 86_401}, {"seconds": "5"}, {"seconds": 1.5},
@@ -101,3 +101,23 @@ class TestRequest:
 
     def test_needs_the_right_to_write(self, buyer):
         assert self.send(client_of(buyer, "orders:read"), {"seconds": 5}).status_code == 403
+
+
+class TestState:
+    def test_is_told_over_rest_and_on_the_orders_page(self, live_world):
+        from tests.market.test_pages import signed_in
+
+        buyer = live_world.organisation("buyer", yuan=10)
+        api, page = client_of(buyer), signed_in(buyer)
+        assert api.get(URL).json() == {"fires_at": None, "seconds_left": None}
+
+        told = api.post(URL, {"seconds": 600}, content_type="application/json").json()
+
+        assert told["seconds_left"] == 600
+        after = api.get(URL).json()
+        assert after["fires_at"] == told["fires_at"]
+        assert 590 <= after["seconds_left"] <= 600
+        assert "unless your program calls again" in page.get("/orders/").content.decode()
+        assert client_of(live_world.organisation("buyer")).get(URL).json()["fires_at"] is None
+        api.post(URL, {"seconds": 0}, content_type="application/json")
+        assert "unless your program" not in page.get("/orders/").content.decode()
