@@ -6,7 +6,7 @@ from datetime import datetime
 
 from accounts.kernel.actor import Actor
 from market.models import CancelAfter
-from market.selectors.catalogue import the_market
+from market.selectors.catalogue import market_state
 
 
 def cancel_after(actor: Actor, *, now: datetime) -> datetime | None:
@@ -14,7 +14,8 @@ def cancel_after(actor: Actor, *, now: datetime) -> datetime | None:
 
     One that is due has fired or does so before the next round, so it is off too.
     """
-    rows = CancelAfter.objects.filter(
-        market_id=the_market().id, organisation_id=actor.organisation_id, fires_at__gt=now
-    )
+    market = market_state()
+    if market is None:
+        return None
+    rows = CancelAfter.objects.filter(market_id=market.id, organisation_id=actor.organisation_id, fires_at__gt=now)
     return rows.values_list("fires_at", flat=True).first()
