@@ -106,7 +106,7 @@ def live(
         "bids": ladder(depth.bids, depth),
         "depth": depth,
         "history": history[:10],
-        "curve": curve_figure(product, last, now=now),
+        "curve": curve_figure(product, last, now=now, depth=depth),
         "prices": price_figure(history),
         "cheapest": cheapest_hours(product, organisation_id, now=now),
         "summary": _summary(product, quote.last_price_micros, depth.best_offer_micros),
@@ -142,8 +142,14 @@ def ladder(levels: list[DepthLevel], depth: selectors.Depth) -> list[dict[str, A
     ]
 
 
-def curve_figure(product: ProductView, last: RoundPriceView | None, *, now: datetime) -> dict[str, Any]:
-    """Supply and demand of the last round that traded, else of the open book, as a chart and its table."""
+def curve_figure(
+    product: ProductView, last: RoundPriceView | None, *, now: datetime, depth: selectors.Depth | None = None
+) -> dict[str, Any]:
+    """Supply and demand of the last round that traded, else of the open book, as a chart and its table.
+
+    In the open book the levels of `depth` with an own order are banded.
+    """
+    own: list[dict[str, str]] = []
     if last is not None and last.curve:
         demand, supply = ([(price, size) for price, size in last.curve[side]] for side in ("demand", "supply"))
         clearing: dict[str, str] | None = {
@@ -158,6 +164,8 @@ def curve_figure(product: ProductView, last: RoundPriceView | None, *, now: date
     else:
         demand, supply = selectors.book_curve(product, now=now)
         clearing = None
+        if depth is not None:
+            own = [*_own("demand", depth.bids), *_own("supply", depth.offers)]
         title = _("Open supply and demand")
         summary = _("Nothing has traded in this hour yet.")
     names = {"demand": _("Bids"), "supply": _("Offers")}
@@ -179,7 +187,7 @@ def curve_figure(product: ProductView, last: RoundPriceView | None, *, now: date
             "demand": _steps(demand),
             "supply": _steps(supply),
             "clearing": clearing,
-            "own": [],
+            "own": own,
         },
     }  # fmt: skip
 
@@ -322,6 +330,18 @@ def round_page(number: int, organisation_id: UUID | None) -> dict[str, Any]:
         "previous": number - 1 if number > 1 else None,
         "following": number + 1 if number < market.round_number else None,
     }
+
+
+def _own(side: str, levels: list[DepthLevel]) -> list[dict[str, str]]:
+    """From where to where each level with an own order lies on its curve."""
+    found, end = [], 0
+    for level in levels:
+        start, end = end, end + level.quantity_st
+        if level.own:
+            found.append(
+                {"side": side, "from": _millions(start), "to": _millions(end), "price": price_text(level.price_micros)}
+            )
+    return found
 
 
 def _steps(steps: list[Level]) -> list[list[str]]:

@@ -88,3 +88,17 @@ def test_rest_and_the_ladder_mark_it(live_world: Any) -> None:
     assert depth["bids"] == [{"price_per_million": "1.70", "quantity_st": "4000", "flexible_st": "4000"}]
     page = signed_in(buyer).get(f"/market/{live_world.line}/", {**at(live_world)}).content.decode()
     assert "4,000 ST of it may trade in another hour" in page
+
+
+def test_the_open_curve_bands_the_readers_own_level(live_world: Any) -> None:
+    buyer, other = (live_world.organisation("buyer", yuan=100) for _ in range(2))
+    live_world.bid(other, 1_000_000, 1_900_000)
+    live_world.bid(buyer, 2_000_000, 1_800_000)
+    band = '"own": [{"side": "demand", "from": "1.00", "to": "3.00", "price": "1.80"}]'
+
+    pages = [
+        signed_in(one).get(f"/market/{live_world.line}/", {**at(live_world)}).content.decode() for one in (buyer, other)
+    ]
+
+    assert band in pages[0]
+    assert band not in pages[1]
