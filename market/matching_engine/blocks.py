@@ -55,6 +55,17 @@ def drawn(blocks: Sequence[Block]) -> list[Block]:
     return [block for block in blocks if block.group is not None and stays[block.group] is not block]
 
 
+def settled(blocks: Sequence[Block], accepted: Collection[int], fills: Sequence[dict[int, int]]) -> frozenset[int]:
+    """The same choice, but that of a group that fills nothing the first deployment by tie stands: it is as good."""
+    empty = {b.group for at, b in enumerate(blocks) if at in accepted and not any(fills[n] for n in b.members)}
+    out = set(drawn(blocks))
+    return frozenset(
+        at
+        for at, block in enumerate(blocks)
+        if (at in accepted if block.group is None or block.group not in empty else block not in out)
+    )
+
+
 def choose(
     orders: Sequence[Order], blocks: Sequence[Block], cells: int, tick: int, forbidden: Collection[frozenset[int]]
 ) -> frozenset[int] | None:

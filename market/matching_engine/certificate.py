@@ -1,163 +1,127 @@
-"""The checker of a round's certificate: plain Python, no solver, nothing of the engine. Copy it, and check what was printed.
+"""The checker of a round: is what it printed what the rules give? Plain Python, no solver, nothing of the engine.
 
-Sides are 0 (bid) and 1 (offer); cells are numbered in the order printed; all numbers are integers.
-`python certificate.py FILE` checks a certificate as the API gives it.
+Copy it with `certificate_reading.py` into a folder: `python certificate.py FILE` checks a certificate.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import sys
 from collections import defaultdict
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from market.matching_engine.certificate_reading import Cell, Component, Order, Round
 
 
-def check_round(document: dict[str, Any]) -> list[str]:
-    """What a published round breaks: its seed, its order set, and each of its components. Numbers may be strings."""
-    seed, root = bytes.fromhex(document["seed"]), bytes.fromhex(document["root"])
-    broken, leaves = [], list(document["other_leaves"])
-    if hashlib.sha256(seed).hexdigest() != document["commitment"]:
-        broken.append("the seed is the one committed to")
-    for position, printed in enumerate(document["components"]):
-        component = _whole(printed) | {"seed": document["seed"]}
-        leaves += [order["leaf"] for order in component["orders"]]
-        ties = [hashlib.sha256(seed + root + bytes.fromhex(order["leaf"])).hexdigest() for order in component["orders"]]
-        if ties != [order["tie"] for order in component["orders"]]:
-            broken.append(f"component {position}: ties come from seed, root and leaf")
-        broken += [f"component {position}: {rule}" for rule in check_certificate(component)]
-    if _root(sorted(bytes.fromhex(leaf) for leaf in leaves)) != root:
-        broken.append("the root is that of all orders")
-    return broken
+def check_round(found: Round) -> list[str]:
+    """What a round breaks: its seed, its order set, and each of its components; empty: it holds."""
+    sealed = {
+        "the seed is the one committed to": hashlib.sha256(found.seed).digest() == found.commitment,
+        "the root is that of all that is printed, once": found.computed == found.root and found.once,
+    }
+    parts = [f"component {at}: {rule}" for at, part in enumerate(found.components) for rule in check_component(part)]
+    return [rule for rule, holds in sealed.items() if not holds] + parts
 
 
-def _whole(value: Any) -> Any:
-    """The same with every decimal integer, also of a key, as a number; hexadecimal texts of 64 digits stay texts."""
-    if isinstance(value, dict):
-        return {int(key) if key.isdigit() else key: _whole(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_whole(part) for part in value]
-    return int(value) if isinstance(value, str) and len(value) < 64 and value.lstrip("-").isdigit() else value
+def check_component(part: Component) -> list[str]:
+    """The rules that a component breaks; empty: it is the equilibrium that the rules choose, for its choice of blocks."""
+    cells, orders, live = part.cells, part.orders, [one for one in part.orders if not one.rejected]
+    traded, worth = [[0, 0] for _ in cells], 0
+    for one in orders:
+        for x, lots in one.fills.items():
+            traded[x][one.side] += lots
+            worth += one.sign * one.limits.get(x, 0) * lots
+    filled = {(one.group, one.deployment) for one in orders if one.group is not None and one.lots}
+    middle = [(cell.least // cell.tick + cell.greatest // cell.tick) // 2 * cell.tick for cell in cells]
+    rules = {
+        "all cells have one tick": len({cell.tick for cell in cells}) == 1,
+        "fills lie in an order's cells": all(one.fills.keys() <= one.limits.keys() for one in orders),
+        "fills are lots above zero": all(lots > 0 for one in orders for lots in one.fills.values()),
+        "fills lie between minimum and quantity": all(one.least <= one.lots <= one.quantity for one in orders),
+        "of an exclusive group one deployment fills": len(filled) == len({group for group, _ in filled}),
+        "bought = sold in every cell": traded == [[cell.volume] * 2 for cell in cells],
+        "welfare is the sum of limits times fills": worth == part.welfare,
+        "the price is the floored midpoint": [cell.price for cell in cells] == middle,
+        "prices lie in the collar": all(one.low <= one.least <= one.greatest <= one.high for one in cells),
+    }
+    for end in ("least", "greatest", "price"):
+        rules[f"everyone fills as the {end} price says"] = _in_balance(live, [getattr(cell, end) for cell in cells])
+        rules[f"the {end} price is the outermost"] = end == "price" or _is_end(live, cells, end)
+    return [rule for rule, holds in (rules | _margin(live)).items() if not holds]
 
 
-def _root(level: list[bytes]) -> bytes:
-    if not level:
-        return hashlib.sha256(b"").digest()
-    while len(level) > 1:
-        odd = level[-1:] if len(level) % 2 else []
-        pairs = zip(level[::2], level[1::2], strict=False)
-        level = [hashlib.sha256(b"\1" + a + b).digest() for a, b in pairs] + odd
-    return level[0]
+def _in_balance(live: list[Order], prices: list[int]) -> bool:
+    """In the money an order is full; it fills only where it gains most, and never at a loss."""
+    for one in live:
+        gains = {x: one.sign * (limit - prices[x]) for x, limit in one.limits.items()}
+        one.best = max(gains.values())
+        one.tight = {x for x, gain in gains.items() if gain == one.best}
+    fits = (one.best >= 0 and one.fills.keys() <= one.tight for one in live if one.fills)
+    return all(fits) and all(one.best <= 0 or one.lots == one.quantity for one in live)
 
 
-def check_certificate(c: dict[str, Any]) -> list[str]:
-    """The rules that the printed result of one component breaks; empty: it is the equilibrium that the rules choose."""
-    broken: list[str] = []
-
-    def need(holds: bool, rule: str) -> None:
-        if not holds and rule not in broken:
-            broken.append(rule)
-
-    cells, tick, live = c["cells"], c["tick"], [o for o in c["orders"] if not o["rejected"]]
-    traded, worth, stands = [[0, 0] for _ in cells], 0, defaultdict[int, set[int]](set)
-    for o in c["orders"]:
-        o["lots"] = sum(o["fills"].values())
-        # A fallback takes minimums as wishes; else an accepted block has its minimum before anything is shared.
-        o["least"] = o["minimum"] if o["lots"] and c["path"] != "fallback" else 0
-        is_block = o["minimum"] > 0 or o["group"] is not None
-        need(all(x in o["limits"] and lots > 0 for x, lots in o["fills"].items()), "fills lie in an order's cells")
-        need(o["lots"] == 0 or o["minimum"] <= o["lots"] <= o["quantity"], "fills lie between minimum and quantity")
-        need(not o["rejected"] or (o["lots"] == 0 and is_block), "only blocks are rejected, and fill with nothing")
-        if o["group"] is not None and not o["rejected"]:
-            stands[o["group"]].add(o["deployment"])
-        for x, lots in o["fills"].items():
-            traded[x][o["side"]] += lots
-            worth += (1 - 2 * o["side"]) * o["limits"].get(x, 0) * lots
-    need(traded == [[cell["volume"]] * 2 for cell in cells], "bought = sold in every cell")
-    need(worth == c["welfare"], "welfare is the sum of limits times fills")
-    grouped = [o for o in c["orders"] if o["group"] is not None]
-    one_stands = all(len(stands[o["group"]]) == 1 and o["minimum"] == 0 for o in grouped)
-    whole = all(o["rejected"] != (o["deployment"] in stands[o["group"]]) for o in grouped)
-    need(one_stands and whole, "of an exclusive group one deployment stands, with all its offers")
-    low, high, price = ([cell[name] for cell in cells] for name in ("least", "greatest", "price"))
-    need(price == [(a // tick + b // tick) // 2 * tick for a, b in zip(low, high, strict=True)], "the floored midpoint")
-    need(all(x["low"] <= x["least"] <= x["greatest"] <= x["high"] for x in cells), "prices lie in the collar")
-    for at, end in ((low, "low"), (high, "high"), (price, "")):
-        for o in live:
-            gain = {x: (limit - at[x]) * (1 - 2 * o["side"]) for x, limit in o["limits"].items()}
-            o["best"], o["tight"] = max(gain.values()), {x for x in gain if gain[x] == max(gain.values())}
-            need(o["lots"] == o["quantity"] or o["best"] <= 0, "everyone in the money is full")
-            need(
-                not o["fills"] or (o["best"] >= 0 and set(o["fills"]) <= o["tight"]), "fills gain most, and none loses"
-            )
-        if end:
-            held = {x for x, cell in enumerate(cells) if at[x] == cell[end]} | _held(live, end == "high")
-            need(len(_reach(held, _ways(live, down=end == "low"))) == len(cells), f"the {end} end is the outermost")
-    for rule in _margin(live, bytes.fromhex(c["seed"])):
-        need(False, rule)
-    return broken
+def _is_end(live: list[Order], cells: list[Cell], end: str) -> bool:
+    """No price can go further: there somebody would lose or be left out, or a bid would go elsewhere; or the collar ends."""
+    is_high = end == "greatest"
+    held = {x for x, one in enumerate(cells) if (one.greatest == one.high if is_high else one.least == one.low)}
+    for one in live:
+        if one.best == 0:
+            held |= one.fills.keys() if one.side != is_high else one.tight if one.lots < one.quantity else set()
+    return len(_reach(held, _ways(live)[is_high])) == len(cells)
 
 
-def _held(live: list[dict[str, Any]], is_high: bool) -> set[int]:
-    """Cells whose price cannot leave its end: an order at the margin would lose, or be left out."""
-    held = set[int]()
-    for o in live:
-        loses, left_out = o["lots"] > 0 and o["side"] != is_high, o["lots"] < o["quantity"] and o["side"] == is_high
-        if o["best"] == 0 and (loses or left_out):
-            held |= set(o["fills"]) if loses else o["tight"]
-    return held
+def _margin(live: list[Order]) -> dict[str, bool]:
+    """Most volume, then older classes, then in proportion: no exchange at the margin betters it."""
+    ways, wanting = _ways(live), (set[int](), set[int]())
+    classes: dict[tuple[int, int, bytes], list[Order]] = defaultdict(list)
+    last: tuple[dict[int, tuple[int, bytes]], ...] = ({}, {})  # by cell the last class that has more than its minimum
+    for one in (one for one in live if one.best == 0):
+        classes[one.side, one.cohort, one.kind].append(one)
+        wanting[one.side].update(one.tight if one.lots < one.quantity else ())
+        for x in one.fills if one.lots > one.least else ():
+            last[one.side][x] = max(last[one.side].get(x, (0, b"")), (one.cohort, one.kind))
+    most = in_age = in_proportion = True
+    for (side, cohort, kind), members in classes.items():
+        wants = sum(one.quantity - one.least for one in members)
+        given = left = sum(one.lots - one.least for one in members)
+        shares = [(divmod((one.quantity - one.least) * given, wants or 1), one) for one in members]
+        left -= sum(share for (share, _), _ in shares)
+        shares.sort(key=lambda share: (-share[0][1], share[1].tie))
+        in_proportion &= all(one.lots - one.least == n + (at < left) for at, ((n, _), one) in enumerate(shares))
+        reached = _reach(set[int]().union(*(one.tight for one in members)), ways[side]) if given < wants else set()
+        most &= not wanting[1 - side] & reached
+        in_age &= not any(last[side].get(x, (0, b"")) > (cohort, kind) for x in reached)
+    return {"no more volume is possible": most, "older classes come first, then by seed": in_age,
+            "a class shares in proportion, then by remainder and tie": in_proportion}  # fmt: skip
 
 
-def _ways(live: list[dict[str, Any]], down: bool) -> dict[int, set[int]]:
-    """From cell to cell: a bid that draws on one could as well draw on the other (down), or the reverse."""
-    ways = defaultdict[int, set[int]](set)
-    for o in live:
-        for x in o["fills"]:
-            for y in o["tight"] - {x}:
-                ways[x if down else y].add(y if down else x)
-    return ways
-
-
-def _margin(live: list[dict[str, Any]], seed: bytes) -> list[str]:
-    """Most volume, then older classes, then in proportion: what an exchange at the margin could better."""
-    broken, classes = [], defaultdict[Any, list[dict[str, Any]]](list)
-    ways = (_ways(live, down=True), _ways(live, down=False))
-    for o in live:
-        if o["best"] == 0:
-            text = ";".join(
-                (str(o["side"]), *(",".join(map(str, part)) for part in zip(*sorted(o["limits"].items()), strict=True)))
-            )
-            classes[o["side"], o["cohort"], hashlib.sha256(seed + f"{text};{o['cohort']}".encode()).digest()].append(o)
-    for (side, *rank), members in classes.items():
-        wanted, given = (sum(o[name] - o["least"] for o in members) for name in ("quantity", "lots"))
-        if wanted:
-            parts = [((o["quantity"] - o["least"]) * given // wanted, o) for o in members]
-            parts.sort(key=lambda part: (-((part[1]["quantity"] - part[1]["least"]) * given % wanted), part[1]["tie"]))
-            extra = given - sum(part for part, _ in parts)
-            if any(o["lots"] - o["least"] != part + (n < extra) for n, (part, o) in enumerate(parts)):
-                broken.append("a class shares in proportion, then by remainder and tie")
-        if given < wanted:
-            reached = _reach(set[int]().union(*(o["tight"] for o in members)), ways[side])
-            rivals = [(key, o) for key, found in classes.items() for o in found]
-            if any(key[0] != side and o["lots"] < o["quantity"] and o["tight"] & reached for key, o in rivals):
-                broken.append("no more volume is possible")
-            later = (o for key, o in rivals if key[0] == side and [*key[1:]] > rank and o["lots"] > o["least"])
-            if any(set(o["fills"]) & reached for o in later):
-                broken.append("older classes come first, then the order that the seed gives")
-    return broken
+def _ways(live: list[Order]) -> tuple[dict[int, set[int]], dict[int, set[int]]]:
+    """From cell to cell: from one that a bid draws on to one where it could as well, and the reverse."""
+    there, back = defaultdict[int, set[int]](set), defaultdict[int, set[int]](set)
+    for one in live:
+        for x in one.fills:
+            there[x] |= one.tight
+            for y in one.tight:
+                back[y].add(x)
+    return there, back
 
 
 def _reach(start: set[int], ways: dict[int, set[int]]) -> set[int]:
     reached, todo = set(start), list(start)
     while todo:
-        for y in ways.get(todo.pop(), set()) - reached:
-            reached.add(y)
-            todo.append(y)
+        new = ways.get(todo.pop(), set()) - reached
+        reached |= new
+        todo += new
     return reached
 
 
 if __name__ == "__main__":
-    found = check_round(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    print("\n".join(found) or "The round holds.")
-    sys.exit(1 if found else 0)
+    import json
+    import sys
+    from pathlib import Path
+
+    from certificate_reading import read  # the file beside this one
+
+    broken = check_round(read(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+    print("\n".join(broken) or "The round holds.")
+    sys.exit(1 if broken else 0)

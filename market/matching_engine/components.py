@@ -64,12 +64,22 @@ def _with_blocks(component: Component, orders: list[Order], found: Sequence[Bloc
         accepted = blocks.choose(orders, found, component.cells, component.tick, forbidden)
         if accepted is None:
             break
-        rejected = {number for at, block in enumerate(found) if at not in accepted for number in block.members}
-        outcome = _priced(component, orders, tuple(sorted(rejected)), path="milp", cuts=cuts)
-        if outcome is not None:
-            return outcome
+        outcome = _accepting(component, orders, found, accepted, cuts)
+        while outcome is not None:
+            settled = blocks.settled(found, accepted, outcome.fills)
+            if settled == accepted:
+                return outcome
+            accepted = settled
+            outcome = _accepting(component, orders, found, accepted, cuts)
         forbidden.append(accepted)
     return _fallback(component, orders, found, len(forbidden))
+
+
+def _accepting(
+    component: Component, orders: list[Order], found: Sequence[Block], accepted: Collection[int], cuts: int
+) -> Outcome | None:
+    rejected = {number for at, block in enumerate(found) if at not in accepted for number in block.members}
+    return _priced(component, orders, tuple(sorted(rejected)), path="milp", cuts=cuts)
 
 
 def _fallback(component: Component, orders: list[Order], found: Sequence[Block], cuts: int) -> Outcome:
@@ -82,11 +92,16 @@ def _fallback(component: Component, orders: list[Order], found: Sequence[Block],
     for step in itertools.count(1):
         outcome = _priced(component, wishes, tuple(sorted(rejected)), path="fallback", cuts=cuts)
         assert outcome is not None, "without minimums every optimum has its prices"
-        broken = blocks.too_small(orders, [sum(lots.values()) for lots in outcome.fills]) - rejected
+        lots = [sum(one.values()) for one in outcome.fills]
+        broken = blocks.too_small(orders, lots) - rejected
         if not broken:
-            return outcome
+            break
         rejected |= broken if step < _MOST_STEPS else {number for number, one in enumerate(orders) if one.minimum}
-    raise AssertionError("without blocks nothing is broken")
+    # The minimums hold by themselves now: with them as such, and what came out empty rejected, no result is better.
+    rejected |= {number for number, one in enumerate(orders) if one.minimum and not lots[number]}
+    outcome = _priced(component, orders, tuple(sorted(rejected)), path="fallback", cuts=cuts)
+    assert outcome is not None, "prices that support the wishes support this too"
+    return outcome
 
 
 def _priced(

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from market.matching_engine.certificate import check_certificate
+from market.matching_engine.certificate import check_component
 from market.matching_engine.components import clear_component
 from market.matching_engine.coupled import Component, Order
 from tests.market.kernel.printed import printed
@@ -37,7 +37,7 @@ def main() -> int:
         outcome = clear_component(component)
         seconds = time.perf_counter() - began
         began = time.perf_counter()
-        breaches = check_certificate(printed(component, outcome))
+        breaches = check_component(printed(component, outcome))
         checked = time.perf_counter() - began
         assert breaches == [], breaches
         began = time.perf_counter()

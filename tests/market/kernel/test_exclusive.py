@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import itertools
 import random
@@ -14,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.matching_engine import components as engine
-from market.matching_engine.certificate import check_certificate
+from market.matching_engine.certificate import check_component
 from market.matching_engine.components import clear_component
 from market.matching_engine.coupled import Component, Order, Outcome, clipped
 from tests.market.kernel.coupled_oracle import best, choices, without
@@ -82,7 +81,7 @@ def test_no_other_choice_of_deployments_is_worth_more(component: Component) -> N
     assert outcome.welfare == max(found[0] for found in worth if found is not None)
     kept = frozenset(n for n, one in enumerate(orders) if one.is_block and n not in outcome.rejected)
     assert (outcome.welfare, sum(outcome.volume)) == best(without(orders, kept), component.cells)
-    assert check_certificate(printed(component, outcome)) == []
+    assert check_component(printed(component, outcome)) == []
 
 
 @settings(max_examples=200, deadline=None)
@@ -162,22 +161,33 @@ def test_where_the_search_is_too_large_each_group_is_drawn(component: Component,
         for group in sorted({name[0] for name in names})
     ]
     assert standing(component, outcome) == drawn
-    assert check_certificate(printed(component, outcome)) == []
+    assert check_component(printed(component, outcome)) == []
 
 
 @settings(max_examples=100, deadline=None)
 @given(contested())
-def test_the_checker_refuses_two_deployments_of_a_group_and_half_a_one(component: Component) -> None:
-    certificate = printed(component, clear_component(component))
-    for number, order in enumerate(certificate["orders"]):
-        if order["group"] is None:
-            continue
-        for change in ({"rejected": not order["rejected"]}, {"minimum": 1}):
-            changed = copy.deepcopy(certificate)
-            changed["orders"][number] |= change
-            alone = [o for o in certificate["orders"] if o["group"] == order["group"]]
-            if len(alone) > 1 or "minimum" in change or not order["rejected"]:
-                assert check_certificate(changed)
+def test_of_a_group_that_fills_nothing_the_first_by_hash_stands(component: Component) -> None:
+    outcome = clear_component(component)
+
+    names = deployments(component.orders)
+    for group, deployment in standing(component, outcome):
+        rivals = [name for name in names if name[0] == group]
+        if not any(outcome.fills[number] for name in rivals for number in names[name]):
+            assert (group, deployment) == min(rivals, key=lambda name: hash_of(component, name))
+
+
+def test_the_checker_refuses_two_deployments_of_a_group() -> None:
+    orders = [
+        Order(0, 5, 1, tie(0), (0,), (14,)), Order(1, 3, 1, tie(1), (0,), (8,), 0, 7, 1),
+        Order(1, 2, 1, tie(2), (0,), (8,), 0, 7, 1),
+    ]  # fmt: skip
+    part = printed(
+        Component(orders, (LOW,), (HIGH,), 1, SEED), clear_component(Component(orders, (LOW,), (HIGH,), 1, SEED))
+    )
+    assert check_component(part) == []
+
+    part.orders[2].deployment = 2
+    assert check_component(part) == ["of an exclusive group one deployment fills"]
 
 
 def test_the_deployment_worth_more_is_chosen_and_the_other_is_named_where_the_price_would_have_suited_it() -> None:
