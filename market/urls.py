@@ -21,6 +21,7 @@ urlpatterns = [
     path("allocations/<str:public_id>/cancel/", cancelling.CancelAllocation.as_view(), name="cancel_allocation"),
     path("rounds/", views.Rounds.as_view(), name="rounds"),
     path("rounds/certificate.py", certificates.CheckerFile.as_view(), name="checker"),
+    path("rounds/certificate_reading.py", certificates.ReaderFile.as_view(), name="reader"),
     path("rounds/<str:number>/certificate.json", certificates.CertificateFile.as_view(), name="certificate"),
     path("rounds/<str:number>/", views.RoundPage.as_view(), name="round"),
 ]

@@ -24,13 +24,15 @@ class ApiProblem(Exception):
 class Client:
     """Speaks `/api/v1` with one API key.
 
-    `base_url` and `key` default to TOKENSPOT_URL and TOKENSPOT_KEY.
+    `base_url` and `key` default to TOKENSPOT_URL and TOKENSPOT_KEY; `has_key` tells whether there is one.
     """
 
     def __init__(self, base_url: str | None = None, key: str | None = None, *, timeout: float = 20.0) -> None:
+        key = key or os.environ.get("TOKENSPOT_KEY", "")
+        self.has_key = bool(key)
         self._http = httpx.Client(
             base_url=(base_url or os.environ.get("TOKENSPOT_URL", "http://127.0.0.1:8000")).rstrip("/"),
-            headers={"Authorization": f"Bearer {key or os.environ.get('TOKENSPOT_KEY', '')}"},
+            headers={"Authorization": f"Bearer {key}"},
             timeout=timeout,
         )
 

@@ -13,6 +13,7 @@ import httpx
 from tokenspot_client import trading
 from tokenspot_client.api import ApiProblem, Client
 from tokenspot_client.certificate import check_round
+from tokenspot_client.certificate_reading import Malformed, read
 
 _SERVER = "tokenspot.server_commands"
 
@@ -66,13 +67,18 @@ def _verify_round(client: Client, options: argparse.Namespace) -> None:
     document = client.certificate(options.number)
     if options.save:
         options.save.write_text(json.dumps(document), encoding="utf-8")
-    broken = check_round(document)
+    try:
+        broken = check_round(read(document))
+    except Malformed as error:
+        broken = [str(error)]
     for rule in broken:
         print(f"BROKEN  {rule}")
     if broken:
         raise SystemExit(1)
     orders = sum(len(component["orders"]) for component in document["components"])
     cells = sum(len(component["cells"]) for component in document["components"])
+    for one in client.get(f"/rounds/{options.number}/orders")["data"] if client.has_key else ():
+        print(f"yours: {one['order']} as {one['pseudonym']}")
     print(f"Round {options.number} holds: {orders} orders, {cells} prices; seed, root, ties, balance, prices, shares.")
 
 

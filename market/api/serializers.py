@@ -21,6 +21,7 @@ from market.selectors import (
     TradeView,
 )
 from market.services.cancellation import Cancellation
+from market.services.certificates import OwnOrder
 
 SIDES = ["buy", "sell"]
 
@@ -220,6 +221,19 @@ class RoundDetailSerializer(RoundSerializer):
     prices = RoundPriceSerializer(many=True)
 
 
+class OwnOrderSerializer(serializers.Serializer):
+    """An order and its pseudonym (hexadecimal) in the round's certificate."""
+
+    order = serializers.CharField()
+    pseudonym = serializers.CharField()
+
+
+class RoundOrdersSerializer(serializers.Serializer):
+    """The caller's orders that the certificate prints."""
+
+    data = OwnOrderSerializer(many=True)
+
+
 class AllocationSerializer(serializers.Serializer):
     """What was bought: so many ST of a line in a window at a price. The other side is never named."""
 
@@ -330,6 +344,11 @@ def round_(view: RoundView) -> dict[str, Any]:
         "volume_st": str(view.volume_st),
         **{name: getattr(view, name) for name in names},
     }
+
+
+def own_order(one: OwnOrder) -> dict[str, Any]:
+    """An own order in a certificate as JSON."""
+    return {"order": ids.encode("ord", one.order_id), "pseudonym": one.pseudonym}
 
 
 def round_price(view: RoundPriceView) -> dict[str, Any]:

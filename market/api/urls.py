@@ -14,6 +14,7 @@ urlpatterns = [
     path("products/<str:public_id>/bars", history.Bars.as_view(), name="bars"),
     path("rounds", views.Rounds.as_view(), name="rounds"),
     path("rounds/<str:number>", views.RoundDetail.as_view(), name="round"),
+    path("rounds/<str:number>/orders", views.RoundOrders.as_view(), name="round_orders"),
     path("orders", views.Orders.as_view(), name="orders"),
     path("orders/batch", views.OrderBatch.as_view(), name="orders_batch"),
     path("orders/preview", views.OrderPreview.as_view(), name="order_preview"),

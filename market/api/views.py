@@ -21,6 +21,7 @@ from market.api import reading as read
 from market.api import serializers as shapes
 from market.kernel.orders import OrderDraft
 from market.selectors import OrderView
+from market.services import certificates
 
 
 class Lines(ApiView):
@@ -119,6 +120,22 @@ class RoundDetail(ApiView):
         visible = {one.slug for one in selectors.lines(self.actor.organisation_id)}
         prices = [one for one in selectors.round_prices(view.id) if one.product.line in visible]
         return Response({**shapes.round_(view), "prices": [shapes.round_price(one) for one in prices]})
+
+
+class RoundOrders(ApiView):
+    """The caller's own orders in the certificate of a round."""
+
+    required_scopes = {"GET": "orders:read"}
+
+    @extend_schema(responses=shapes.RoundOrdersSerializer, operation_id="round_orders")
+    def get(self, _: Request, number: str) -> Response:
+        """Each with the pseudonym under which the certificate prints it; nobody else can link the two."""
+        found = certificates.own(
+            read.round_number(number),
+            market_id=selectors.the_market().id,
+            organisation_id=self.actor.organisation_id,
+        )
+        return Response({"data": [shapes.own_order(one) for one in found]})
 
 
 class Orders(ApiView):

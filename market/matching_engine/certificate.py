@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from market.matching_engine.certificate_reading import Cell, Component, Order, Round
+    from .certificate_reading import Cell, Component, Order, Round
 
 
 def check_round(found: Round) -> list[str]:
@@ -120,7 +120,7 @@ if __name__ == "__main__":
     import sys
     from pathlib import Path
 
-    from certificate_reading import read  # the file beside this one
+    from certificate_reading import read  # type: ignore[import-not-found]  # the file beside this one
 
     broken = check_round(read(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
     print("\n".join(broken) or "The round holds.")

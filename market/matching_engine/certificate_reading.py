@@ -102,15 +102,20 @@ def _round(document: dict[str, Any]) -> Round:
     leaves.append(header_hash({name: document[name] for name in ("market", "round", "version")}))
     components = []
     for part in document["components"]:
-        heads = [header_hash(cell["header"]) for cell in part["cells"]]
-        cells = [_cell(cell) for cell in part["cells"]]
-        hashes = [_order_hash(order, heads) for order in part["orders"]]
-        orders = [_order(one, cells, seed, root, leaf) for one, leaf in zip(part["orders"], hashes, strict=True)]
+        hashes, cells = leaves_of(part), [_cell(cell) for cell in part["cells"]]
+        own = hashes[len(cells) :]
+        orders = [_order(one, cells, seed, root, leaf) for one, leaf in zip(part["orders"], own, strict=True)]
         reject(orders)
         components.append(Component(cells, orders, int(part["welfare"])))
-        leaves += heads + hashes
+        leaves += hashes
     once = len(set(leaves)) == len(leaves)
     return Round(seed, bytes.fromhex(document["commitment"]), root, root_of(leaves), once, components)
+
+
+def leaves_of(part: dict[str, Any]) -> list[bytes]:
+    """The leaves of a printed component: those of its headers, then those of its orders."""
+    heads = [header_hash(cell["header"]) for cell in part["cells"]]
+    return heads + [_order_hash(order, heads) for order in part["orders"]]
 
 
 def header_hash(header: dict[str, Any]) -> bytes:

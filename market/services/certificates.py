@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -13,70 +14,82 @@ import numpy as np
 from accounts.kernel import ids
 from market import selectors
 from market.kernel.errors import NotFound
-from market.matching_engine.coupled import clipped
-from market.models import Certificate, Round
-from market.models.orders import MAX_PRICE_MICROS
-from market.selectors import ProductView
+from market.kernel.freezing import Ints
+from market.kernel.seeds import pseudonyms
+from market.matching_engine import certificate_reading as reading
+from market.models import Certificate, Order, Round
+from market.selectors import RoundView
+from market.services import certificates_v1 as v1
 from market.services.clearing import Outcome, Plain
-from market.services.coupling import Coupled
+from market.services.coupling import Coupled, EngineCell
+from market.services.sealing import Sealed, round_keys
 
-_LEAF_DIGITS = 64
+# Only so many of an organisation's orders are looked for in one round.
+_MOST_OWN = 1_000
+
+
+@dataclass(frozen=True)
+class OwnOrder:
+    """An order of the reader and its pseudonym in a round's certificate."""
+
+    order_id: UUID
+    pseudonym: str
 
 
 def write(outcome: Outcome, round_: Round) -> None:
-    """Store what a stranger needs to check a round that traded, in the transaction of the round."""
+    """Store what a stranger needs to check a round that traded, in the transaction of the round.
+
+    Of products that were cleared alone after a failure, orders whose leaves bind single cells are there as leaves only.
+    """
     if not outcome.printed:
         return
-    printed = np.zeros(len(outcome.book), dtype=np.bool_)
-    components = []
+    sealed = outcome.sealed
+    rest = np.ones(len(outcome.book), dtype=np.bool_)
+    cells, components = set(sealed.headers), []
     for part in outcome.printed:
-        printed[part.rows] = True
-        components.append(_plain(outcome, part) if isinstance(part, Plain) else _coupled(outcome, part))
-    document = {"other": _hex(outcome, np.flatnonzero(~printed)), "components": components}
+        if isinstance(part, Coupled) or sealed.is_plain[part.rows].all():
+            rest[part.rows] = False
+            cells -= {EngineCell(part.code, None)} if isinstance(part, Plain) else set(part.cells)
+            components.append(_plain(outcome, part) if isinstance(part, Plain) else _coupled(sealed, part))
+    other = [
+        *(sealed.header_leaves[cell] for cell in cells),
+        *(sealed.leaf[row] for row in np.flatnonzero(rest).tolist()),
+    ]
+    document = {
+        "version": reading.VERSION,
+        "market": sealed.name.market,
+        "other": b"".join(sorted(other)).hex(),
+        "components": components,
+    }
     Certificate.objects.create(round=round_, body=zlib.compress(msgspec.json.encode(document), 1))
 
 
-def _hex(outcome: Outcome, rows: np.ndarray) -> str:
-    return b"".join(outcome.leaf[row] for row in rows.tolist()).hex()
+def _pseudonyms(sealed: Sealed, rows: Ints) -> str:
+    return b"".join(sealed.pseudonym[row] for row in rows.tolist()).hex()
 
 
 def _plain(outcome: Outcome, part: Plain) -> dict[str, Any]:
     book, rows, result = outcome.book, part.rows, part.result
-    product = book.products[part.code]
-    collar = next(one.quote.collar for one in outcome.cleared if one.code == part.code)
-    far = MAX_PRICE_MICROS // product.tick_micros * product.tick_micros
-    cell = {
-        "product": str(product.id), "cell": None, "low": collar.low if collar else product.tick_micros,
-        "high": collar.high if collar else far, "least": result.low, "greatest": result.high, "price": result.price,
-        "volume": result.volume,
-    }  # fmt: skip
+    product, header = book.products[part.code], outcome.sealed.headers[EngineCell(part.code, None)]
     return {
-        "tick": product.tick_micros, "lot_st": product.lot_st, "path": "none", "welfare": result.welfare, "cells": [cell],
-        "leaf": _hex(outcome, rows), "side": book.side[rows].tolist(), "cohort": book.cohort[rows].tolist(),
-        "quantity": (book.available[rows] // product.lot_st).tolist(), "limit": part.limits.tolist(),
-        "fill": result.fill.tolist(),
+        "welfare": result.welfare, "cells": [[header, result.low, result.high, result.price, result.volume]],
+        "pseudonym": _pseudonyms(outcome.sealed, rows), "side": book.side[rows].tolist(),
+        "cohort": book.cohort[rows].tolist(), "quantity": (book.available[rows] // product.lot_st).tolist(),
+        "limit": book.limit[rows].tolist(), "fill": result.fill.tolist(),
     }  # fmt: skip
 
 
-def _coupled(outcome: Outcome, part: Coupled) -> dict[str, Any]:
-    component, found = part.component, part.outcome
-    product = outcome.book.products[part.cells[0].code]
-    orders = clipped(component)
-    cells = [
-        {
-            "product": str(outcome.book.products[cell.code].id), "cell": str(UUID(bytes=cell.cell)) if cell.cell else None,
-            "low": component.collar_low[number], "high": component.collar_high[number], "least": found.low[number],
-            "greatest": found.high[number], "price": found.price[number], "volume": found.volume[number],
-        }
-        for number, cell in enumerate(part.cells)
-    ]  # fmt: skip
+def _coupled(sealed: Sealed, part: Coupled) -> dict[str, Any]:
+    orders, found = part.component.orders, part.outcome
+    cells = zip(
+        (sealed.headers[cell] for cell in part.cells), found.low, found.high, found.price, found.volume, strict=True
+    )
     return {
-        "tick": component.tick, "lot_st": product.lot_st, "path": found.path, "welfare": found.welfare, "cells": cells,
-        "leaf": _hex(outcome, part.rows), "side": [one.side for one in orders], "cohort": [one.cohort for one in orders],
-        "quantity": [one.quantity for one in orders], "minimum": [one.minimum for one in orders],
+        "welfare": found.welfare, "cells": list(cells), "pseudonym": _pseudonyms(sealed, part.rows),
+        **{name: [getattr(one, name) for one in orders]
+           for name in ("side", "cohort", "quantity", "minimum", "group", "deployment")},
         "limits": [list(zip(one.cells, one.limits, strict=True)) for one in orders],
-        "group": [one.group for one in orders], "deployment": [one.deployment for one in orders],
-        "fills": [list(lots.items()) for lots in found.fills], "rejected": list(found.rejected),
+        "fills": [list(lots.items()) for lots in found.fills],
     }  # fmt: skip
 
 
@@ -87,75 +100,88 @@ def read(number: int, *, market_id: UUID, organisation_id: UUID | None) -> dict[
 
     :raises NotFound: the round is not cleared, or traded nothing.
     """
+    round_, document = _stored(number, market_id)
+    is_first = document.get("version", 1) == 1
+    named = [_products(part, is_first=is_first) for part in document["components"]]
+    products = selectors.products_many({one for part in named for one in part})
+    visible = {one.slug for one in selectors.lines(organisation_id)}
+    seen = [all(not products[one].is_private or products[one].line in visible for one in part) for part in named]
+    said = {"round": round_.number, "commitment": round_.commitment, "seed": round_.seed, "root": round_.root}
+    other = v1.leaves(document["other"])
+    if is_first:
+        seed, root = bytes.fromhex(round_.seed), bytes.fromhex(round_.root)
+        parts = [v1.expanded(part, products, seed=seed, root=root) for part in document["components"]]
+        hashes = [v1.leaves(part["leaf"]) for part in document["components"]]
+        said |= {"closed_at": round_.closed_at}
+    else:
+        parts = [_expanded(part) for part in document["components"]]
+        hashes = [[leaf.hex() for leaf in reading.leaves_of(part)] for part in parts]
+        said |= {"version": document["version"], "market": document["market"]}
+    other += [leaf for part, shown in zip(hashes, seen, strict=True) if not shown for leaf in part]
+    return {
+        **said,
+        "other_leaves": other,
+        "components": [part for part, shown in zip(parts, seen, strict=True) if shown],
+    }
+
+
+def own(number: int, *, market_id: UUID, organisation_id: UUID) -> list[OwnOrder]:
+    """Which orders of a certificate are the reader's own; nobody else can tell.
+
+    :raises NotFound: the round is not cleared, or traded nothing.
+    """
+    round_, document = _stored(number, market_id)
+    if document.get("version", 1) == 1:
+        return []
+    printed = {one for part in document["components"] for one in v1.leaves(part["pseudonym"])}
+    rows = Order.objects.filter(organisation_id=organisation_id, market_id=market_id, created_at__lte=round_.closed_at)
+    open_then = rows.filter(expires_at__gte=round_.closed_at).order_by("-id").values_list("id", flat=True)[:_MOST_OWN]
+    found = list(open_then)
+    column = np.frombuffer(b"".join(one.bytes for one in found), dtype="V16")
+    return [
+        OwnOrder(order_id, pseudonym.hex())
+        for key in round_keys(round_.id)
+        for order_id, pseudonym in zip(found, pseudonyms(column, key=key), strict=True)
+        if pseudonym.hex() in printed
+    ]
+
+
+def _stored(number: int, market_id: UUID) -> tuple[RoundView, dict[str, Any]]:
     round_ = selectors.round(number, market_id=market_id)
     row = Certificate.objects.filter(round_id=round_.id).first()
     if row is None:
         raise NotFound("This round traded nothing, so it prints no certificate.")
-    document = msgspec.json.decode(zlib.decompress(bytes(row.body)))
-    visible = {one.slug for one in selectors.lines(organisation_id)}
-    products = selectors.products_many(
-        {UUID(cell["product"]) for one in document["components"] for cell in one["cells"]}
-    )
-    shown, hidden = [], [document["other"]]
-    for one in document["components"]:
-        named = [products[UUID(cell["product"])] for cell in one["cells"]]
-        may_see = all(not product.is_private or product.line in visible for product in named)
-        if may_see:
-            shown.append(_expanded(one, products, seed=bytes.fromhex(round_.seed), root=bytes.fromhex(round_.root)))
-        else:
-            hidden.append(one["leaf"])
-    return {
-        "round": round_.number,
-        "closed_at": round_.closed_at,
-        "commitment": round_.commitment,
-        "seed": round_.seed,
-        "root": round_.root,
-        "other_leaves": [leaf for text in hidden for leaf in _leaves(text)],
-        "components": shown,
-    }
+    return round_, msgspec.json.decode(zlib.decompress(bytes(row.body)))
 
 
-def _leaves(text: str) -> list[str]:
-    return [text[at : at + _LEAF_DIGITS] for at in range(0, len(text), _LEAF_DIGITS)]
+def _products(part: dict[str, Any], *, is_first: bool) -> Sequence[UUID]:
+    return v1.product_of(part) if is_first else [ids.decode("prd", cell[0]["product"]) for cell in part["cells"]]
 
 
-def _expanded(part: dict[str, Any], products: dict[UUID, ProductView], *, seed: bytes, root: bytes) -> dict[str, Any]:
-    leaf = _leaves(part["leaf"])
-    count = len(leaf)
+def _expanded(part: dict[str, Any]) -> dict[str, Any]:
+    pseudonym = v1.leaves(part["pseudonym"])
+    count = len(pseudonym)
     limits = part.get("limits") or [[(0, limit)] for limit in part["limit"]]
     fills = part.get("fills") or [[(0, lots)] if lots else [] for lots in part["fill"]]
-    minimum, rejected = part.get("minimum") or [0] * count, set(part.get("rejected", ()))
+    minimum = part.get("minimum") or [0] * count
     group, deployment = (part.get(name) or [None] * count for name in ("group", "deployment"))
     orders = [
         {
-            "leaf": leaf[at],
-            "tie": hashlib.sha256(seed + root + bytes.fromhex(leaf[at])).hexdigest(),
+            "pseudonym": pseudonym[at],
             "side": part["side"][at],
             "quantity": str(part["quantity"][at]),
             "minimum": str(minimum[at]),
+            "cohort": part["cohort"][at],
             "group": group[at],
             "deployment": deployment[at],
-            "cohort": part["cohort"][at],
             "limits": {str(cell): str(limit) for cell, limit in limits[at]},
             "fills": {str(cell): str(lots) for cell, lots in fills[at]},
-            "rejected": at in rejected,
         }
         for at in range(count)
     ]
-    return {
-        "tick": part["tick"],
-        "lot_st": part["lot_st"],
-        "path": part["path"],
-        "welfare": str(part["welfare"]),
-        "cells": [_cell(one, products) for one in part["cells"]],
-        "orders": orders,
-    }
-
-
-def _cell(part: dict[str, Any], products: dict[UUID, ProductView]) -> dict[str, Any]:
-    product = products[UUID(part["product"])]
-    return {
-        "product": ids.encode("prd", product.id), "line": product.line, "grade": product.grade,
-        "window_start": product.window_start, "cell": ids.encode("cel", UUID(part["cell"])) if part["cell"] else None,
-        **{name: str(part[name]) for name in ("low", "high", "least", "greatest", "price", "volume")},
-    }  # fmt: skip
+    names = ("least", "greatest", "price", "volume")
+    cells = [
+        {"header": header, **{name: str(number) for name, number in zip(names, numbers, strict=True)}}
+        for header, *numbers in part["cells"]
+    ]
+    return {"welfare": str(part["welfare"]), "cells": cells, "orders": orders}

@@ -18,14 +18,15 @@ from market.kernel.freezing import BID, OFFER, Ints, Mask, Standing, self_trades
 from market.kernel.levels import Level, cumulative, levels
 from market.kernel.money import MILLION
 from market.kernel.pairing import Pairs, pair
-from market.kernel.seeds import leaves, root_of, ties_of
+from market.kernel.seeds import ties_of
 from market.matching_engine import Book, Result, clear, clip
 from market.matching_engine.components import clear_component
 from market.matching_engine.coupled import Component
 from market.matching_engine.coupled import Outcome as ComponentOutcome
 from market.selectors import FrozenBook, ProductView, Quote
 from market.services import exclusive
-from market.services.coupling import Coupled, Part, fills_by_cell, part_of
+from market.services.coupling import Coupled, Part, fills_by_cell, part_of, tied
+from market.services.sealing import Name, Sealed, seal
 
 log = structlog.get_logger(__name__)
 
@@ -93,8 +94,7 @@ class Outcome:
 
     book: FrozenBook
     taking_part: Mask
-    root: bytes
-    leaf: Sequence[bytes]
+    sealed: Sealed
     fill: Ints
     ended: Mask
     price: Ints
@@ -219,17 +219,17 @@ class _Sheet:
 class Frozen:
     """The order set of a round: from here on nothing that its result depends on may change.
 
-    Columns follow the book's rows. `root` is that of the leaves of all orders that take part; `tie` settles ties.
+    Columns follow the book's rows. `tie` settles ties; `components` are (products, rows, what the engine clears).
     """
 
     book: FrozenBook
     quotes: Mapping[UUID, Quote]
     seed: bytes
     taking_part: Mask
-    root: bytes
-    leaf: Sequence[bytes]
+    sealed: Sealed
     tie: Sequence[bytes]
     groups: exclusive.Groups
+    components: Sequence[tuple[frozenset[int], Ints, Part | Exception]]
 
 
 def freeze_book(
@@ -239,14 +239,19 @@ def freeze_book(
     seed: bytes,
     standing: Sequence[Standing],
     pinned: dict[bytes, bytes],
+    name: Name,
 ) -> Frozen:
     """Who takes part, and the root that says so."""
     taking_part = _taking_part(book, standing, pinned)
     groups = exclusive.groups(book, taking_part, standing)
     groups, taking_part = exclusive.searched(book, taking_part, groups, seed=seed)
-    leaf = leaves(book.order, book.side, book.limit, book.available, book.cohort, seed=seed)
-    root = root_of(leaf)
-    return Frozen(book, quotes, seed, taking_part, root, leaf, ties_of(seed, root, leaf), groups)
+    sets = [(codes, _rows_of(book, taking_part, codes)) for codes in exclusive.joined(book, taking_part, groups)]
+    parts = [_prepared(book, codes, rows, quotes, seed=seed, groups=groups) for codes, rows in sets]
+    sealed = seal(book, quotes, [part for part in parts if isinstance(part, Part)], name=name)
+    tie = ties_of(seed, sealed.root, sealed.leaf)
+    ready = [part if isinstance(part, Exception) else tied(part, tie) for part in parts]
+    components = [(codes, rows, part) for (codes, rows), part in zip(sets, ready, strict=True)]
+    return Frozen(book, quotes, seed, taking_part, sealed, tie, groups, components)
 
 
 Run = Callable[[Sequence[Part]], Sequence[ComponentOutcome | Exception]]
@@ -273,19 +278,18 @@ def clear_book(frozen: Frozen, *, run: Run = clear_here) -> Outcome:
     book, taking_part = frozen.book, frozen.taking_part
     none = np.zeros(len(book), dtype=np.int64)
     sheet = _Sheet(book, frozen.quotes, frozen.tie, none, none.copy(), [], [], [], [])
-    joined = exclusive.joined(book, taking_part, frozen.groups)
-    alone = taking_part & ~np.isin(book.product, [code for codes in joined for code in codes])
+    joined = [code for codes, _, _ in frozen.components for code in codes]
+    alone = taking_part & ~np.isin(book.product, joined)
     for row in book.wishes:
         alone[row] = False  # it waits where none of its products has an offer
     for code, rows in _by_product(book, alone):
         sheet.attempt(code, rows, partial(sheet.plain, code, rows))
-    _clear_joined(frozen, sheet, joined, run)
+    _clear_joined(frozen, sheet, run)
     failed = np.isin(np.arange(len(book)), np.concatenate([none[:0], *(fault.rows for fault in sheet.faults)]))
     return Outcome(
         book=book,
         taking_part=taking_part,
-        root=frozen.root,
-        leaf=frozen.leaf,
+        sealed=frozen.sealed,
         fill=sheet.fill,
         ended=book.next_round_only & (sheet.fill < book.left) & ~failed,  # what failed has not had its round
         price=sheet.price,
@@ -297,22 +301,22 @@ def clear_book(frozen: Frozen, *, run: Run = clear_here) -> Outcome:
     )
 
 
-def _clear_joined(frozen: Frozen, sheet: _Sheet, joined: Sequence[frozenset[int]], run: Run) -> None:
+def _clear_joined(frozen: Frozen, sheet: _Sheet, run: Run) -> None:
     """Clear the components; where one fails, its products are cleared without their flexible bids."""
-    sets = [(codes, _rows_of(frozen.book, frozen.taking_part, codes)) for codes in joined]
-    parts = [_prepared(frozen, codes, rows) for codes, rows in sets]
     began = time.perf_counter_ns()
-    outcomes = iter(run([part for part in parts if isinstance(part, Part)]))
+    outcomes = iter(run([part for _, _, part in frozen.components if isinstance(part, Part)]))
     sheet.engine_nanos += time.perf_counter_ns() - began
-    for (codes, rows), part in zip(sets, parts, strict=True):
+    for codes, rows, part in frozen.components:
         outcome = next(outcomes) if isinstance(part, Part) else part
         if not sheet.attempt(None, rows, partial(sheet.together, codes, rows, part, outcome)):
             sheet.apart(rows, frozen.groups.drawn_out(rows, seed=frozen.seed))
 
 
-def _prepared(frozen: Frozen, codes: frozenset[int], rows: Ints) -> Part | Exception:
+def _prepared(
+    book: FrozenBook, codes: frozenset[int], rows: Ints, quotes: Mapping[UUID, Quote], **more: Any
+) -> Part | Exception:
     try:
-        return part_of(frozen.book, rows, codes, frozen.quotes, tie=frozen.tie, seed=frozen.seed, groups=frozen.groups)
+        return part_of(book, rows, codes, quotes, **more)
     except Exception as error:  # as in clearing it
         return error
 

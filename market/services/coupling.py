@@ -49,16 +49,15 @@ def part_of(
     codes: Collection[int],
     quotes: Mapping[UUID, Quote],
     *,
-    tie: Sequence[bytes],
     seed: bytes,
     groups: Groups,
 ) -> Part:
-    """These products as a component; `rows` are their rows that take part."""
+    """These products as a component; `rows` are their rows that take part. Its orders have no ties yet: see `tied`."""
     cells = _cells(book, rows, codes)
     number = {cell: position for position, cell in enumerate(cells)}
     kept, orders, numbers = [], [], (dict[int, int](), dict[int, int]())
     for row in rows.tolist():
-        order = _order(book, row, cells, number, tie[row])
+        order = _order(book, row, cells, number)
         if order is not None:
             kept.append(row)
             orders.append(_grouped(order, groups, row, numbers))
@@ -72,6 +71,12 @@ def part_of(
         seed=seed,
     )
     return Part(np.array(kept, dtype=np.int64), cells, component)
+
+
+def tied(part: Part, tie: Sequence[bytes]) -> Part:
+    """The component with the ties of its rows, which come from the root of what it prints."""
+    orders = [replace(one, tie=tie[row]) for row, one in zip(part.rows.tolist(), part.component.orders, strict=True)]
+    return replace(part, component=replace(part.component, orders=orders))
 
 
 def _cells(book: FrozenBook, rows: Ints, codes: Collection[int]) -> tuple[EngineCell, ...]:
@@ -91,9 +96,7 @@ def _cells(book: FrozenBook, rows: Ints, codes: Collection[int]) -> tuple[Engine
     return tuple(sorted(found, key=lambda one: (one.code, one.cell or b"")))
 
 
-def _order(
-    book: FrozenBook, row: int, cells: Sequence[EngineCell], number: Mapping[EngineCell, int], tie: bytes
-) -> Order | None:
+def _order(book: FrozenBook, row: int, cells: Sequence[EngineCell], number: Mapping[EngineCell, int]) -> Order | None:
     """A row as the engine takes it; None for a bid that no cell with an offer suits."""
     code, lot = int(book.product[row]), book.products[int(book.product[row])].lot_st
     wish = book.wish(row)
@@ -117,7 +120,7 @@ def _order(
         side=int(book.side[row]),
         quantity=quantity,
         cohort=int(book.cohort[row]),
-        tie=tie,
+        tie=b"",
         cells=tuple(at),
         limits=tuple(at.values()),
         minimum=min(-(-wish.minimum_st // lot), quantity),

@@ -19,6 +19,7 @@ from market.matching_engine import Book, clear
 from market.selectors import FrozenBook, ProductView, Quote
 from market.services import flexible
 from market.services.clearing import clear_book, freeze_book
+from market.services.sealing import Name
 
 # Above these a look takes longer than somebody waits who types. A round takes more, and then all of it.
 MOST_ORDERS = 2_000
@@ -116,6 +117,7 @@ def _together(book: FrozenBook, draft: OrderDraft, limits: Mapping[UUID, int], *
         seed=_SEED,
         standing=selectors.standing(with_bid),
         pinned=selectors.pinned(now=now),
+        name=Name("preview", 0, _SEED),
     )
     blocks = sum(wish.minimum_st > 0 for wish in with_bid.wishes.values())
     if blocks + len(frozen.groups.products) > MOST_CHOICES:

@@ -15,6 +15,7 @@ from market.kernel import closing
 from market.models import Market, Round
 from market.services import orders
 from market.services.clearing import Frozen, freeze_book
+from market.services.sealing import Name, round_keys
 
 # Who froze a round may be frozen itself, with its session alive. After this others take its round from it.
 LEASE = timedelta(seconds=30)
@@ -72,10 +73,11 @@ def _frozen(market: Market, round_: Round, now: datetime) -> Frozen:
     book = selectors.frozen_book(market.id, now=now, round_number=again)
     quotes = selectors.quotes(book.products, now=now)
     standing, pinned = selectors.standing(book), selectors.pinned(now=now)
-    frozen = freeze_book(book, quotes, seed=bytes(market.seed), standing=standing, pinned=pinned)
+    name = Name(market.slug, round_.number, round_keys(round_.id)[0])
+    frozen = freeze_book(book, quotes, seed=bytes(market.seed), standing=standing, pinned=pinned, name=name)
     round_.state = Round.State.FROZEN
     round_.closed_at = max(now, round_.opened_at)
-    round_.root = frozen.root
+    round_.root = frozen.sealed.root
     round_.cutoff_sequence = int(book.sequence.max(initial=0))
     round_.orders = int(frozen.taking_part.sum())
     round_.fence += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +12,11 @@ from django.http.response import HttpResponseBase
 from django.views import View
 
 from accounts.http.web import not_found_page
+from accounts.kernel import ids
 from market import selectors
 from market.kernel.errors import NoMarket, NotFound
 from market.matching_engine import certificate as checker
+from market.matching_engine import certificate_reading as reading
 from market.services import certificates
 
 # A page checks rounds of up to so many orders while its reader waits; beyond, the reader's own machine does.
@@ -36,12 +39,18 @@ class CertificateFile(View):
 class CheckerFile(View):
     """The checker's source."""
 
+    module: ModuleType = checker
+
     def get(self, request: HttpRequest) -> HttpResponseBase:
         """One file without dependencies."""
-        path = Path(checker.__file__)
-        return FileResponse(
-            path.open("rb"), as_attachment=True, filename="certificate.py", content_type="text/x-python"
-        )
+        path = Path(str(self.module.__file__))
+        return FileResponse(path.open("rb"), as_attachment=True, filename=path.name, content_type="text/x-python")
+
+
+class ReaderFile(CheckerFile):
+    """The source of what reads a certificate for the checker."""
+
+    module = reading
 
 
 def certificate(number: int, organisation_id: UUID | None) -> dict[str, Any]:
@@ -59,9 +68,24 @@ def verdict(round_: selectors.RoundView, organisation_id: UUID | None) -> dict[s
     if round_.orders > _CHECKED_AT_ONCE:
         return {"checked": False, "broken": []}
     try:
-        return {"checked": True, "broken": checker.check_round(certificate(round_.number, organisation_id))}
+        found = certificate(round_.number, organisation_id)
     except NotFound:
         return None
+    if "version" not in found:
+        return {"checked": False, "broken": [], "is_earlier": True}
+    return {"checked": True, "broken": checker.check_round(reading.read(found))}
+
+
+def own(round_: selectors.RoundView, organisation_id: UUID | None) -> list[dict[str, str]]:
+    """The reader's own orders in a certificate, by public id and pseudonym."""
+    if organisation_id is None or not round_.fills:
+        return []
+    market_id = selectors.the_market().id
+    try:
+        found = certificates.own(round_.number, market_id=market_id, organisation_id=organisation_id)
+    except NotFound:
+        return []
+    return [{"order": ids.encode("ord", one.order_id), "pseudonym": one.pseudonym} for one in found]
 
 
 def _number(text: str) -> int:

@@ -346,6 +346,7 @@ class RoundPage(View):
         try:
             context = figures.round_page(int(number), _organisation(request))
             context["verdict"] = certificates.verdict(context["round"], _organisation(request))
+            context["own"] = certificates.own(context["round"], _organisation(request))
         except (NotFound, NoMarket):
             return not_found_page(request)
         return render(request, "market/round.html", context)

@@ -29,6 +29,7 @@ from market.kernel.errors import (
 )
 from market.kernel.orders import Choice, Scope
 from market.matching_engine.certificate import check_round
+from market.matching_engine.certificate_reading import read
 from market.models import Cell, CellPrice, Fill, OrderChoice, RoundPrice
 from tests.market.conftest import TERMS
 
@@ -72,7 +73,7 @@ def _draft(world: Any, seller: Any, quantity: int) -> Any:
 
 
 def certificate(number: int) -> list[str]:
-    return check_round(Client().get(f"/rounds/{number}/certificate.json").json())
+    return check_round(read(Client().get(f"/rounds/{number}/certificate.json").json()))
 
 
 class TestSeveralHours:

@@ -17,6 +17,7 @@ from market.matching_engine import components as engine
 from market.models import ComponentTask, Market, ModelLine, OrderEnd, Round
 from market.services import amending, components, freezing, orders, rounds
 from market.services.clearing import clear_book, freeze_book
+from market.services.sealing import Name
 from tests.market.conftest import YUAN
 from tests.market.test_flexible import flexible, offer_in
 
@@ -288,7 +289,9 @@ class TestSharedComponents:
     def test_come_out_as_they_do_here(self, world: Any, two_components: list[selectors.OrderView]) -> None:
         book = selectors.frozen_book(world.market_id, now=selectors.the_market().next_close_at)
         quotes, seed = selectors.quotes(book.products, now=world.now), bytes(Market.objects.get().seed)
-        here = clear_book(freeze_book(book, quotes, seed=seed, standing=selectors.standing(book), pinned={}))
+        name = Name("main", 1, bytes(32))
+        standing = selectors.standing(book)
+        here = clear_book(freeze_book(book, quotes, seed=seed, standing=standing, pinned={}, name=name))
 
         summary = close(world)
 

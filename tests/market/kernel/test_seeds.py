@@ -3,38 +3,67 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.kernel.seeds import leaves, root_of, ties_of
+from market.kernel.seeds import header_leaf, order_leaf, plain_leaves, pseudonyms, root_of, ties_of
 
 SEED = bytes(range(32))
 
 
-def _leaves(count: int, *, seed: bytes = SEED, **changed: int) -> list[bytes]:
-    order = np.array([number.to_bytes(16) for number in range(count)], dtype="V16")
-    columns = {name: np.arange(count, dtype=np.int64) for name in ("side", "limit", "quantity", "cohort")}
+KEY = bytes(reversed(range(32)))
+HEADS = [header_leaf({"product": "one"}), header_leaf({"product": "two"})]
+FIELDS = ("side", "quantity", "minimum", "cohort", "limit")
+
+
+def _order(count: int) -> Any:
+    return np.array([number.to_bytes(16) for number in range(count)], dtype="V16")
+
+
+def _leaves(count: int, *, key: bytes = KEY, **changed: int) -> list[bytes]:
+    columns = {name: np.arange(count, dtype=np.int64) for name in FIELDS}
     for name, value in changed.items():
         columns[name][0] = value
-    return leaves(order, **columns, seed=seed)
+    product = np.arange(count, dtype=np.int64) % 2
+    return plain_leaves(pseudonyms(_order(count), key=key), columns, product=product, heads=HEADS)
+
+
+class TestPseudonyms:
+    @pytest.mark.parametrize("size", [0, 16, 32, 64])
+    def test_are_hmacs_of_the_orders(self, size: int) -> None:
+        key = bytes(range(size))
+
+        found = pseudonyms(_order(3), key=key)
+
+        assert found == [hmac.digest(key, number.to_bytes(16), "sha256") for number in range(3)]
 
 
 class TestLeaves:
-    def test_hash_what_an_order_says_with_a_salt_of_the_seed(self) -> None:
-        salt = hashlib.sha256(b"salt" + SEED).digest()
-        row = (1).to_bytes(16) + (1).to_bytes(8) * 4
+    def test_hash_what_an_order_says_with_its_pseudonym(self) -> None:
+        pseudonym = hmac.digest(KEY, (1).to_bytes(16), "sha256")
+        numbers = b"".join(number.to_bytes(8, signed=True) for number in (1, 1, 1, 1, -1, -1))
 
-        assert _leaves(2)[1] == hashlib.sha256(b"\0" + salt + row).digest()
+        assert _leaves(2)[1] == hashlib.sha256(b"\0" + pseudonym + numbers + HEADS[1] + (1).to_bytes(8)).digest()
 
-    @pytest.mark.parametrize("field", ["side", "limit", "quantity", "cohort"])
-    def test_change_with_every_field_and_with_the_seed(self, field: str) -> None:
+    @pytest.mark.parametrize("field", FIELDS)
+    def test_change_with_every_field_and_with_the_key(self, field: str) -> None:
         assert _leaves(2, **{field: 9})[0] != _leaves(2)[0]
         assert _leaves(2, **{field: 9})[1] == _leaves(2)[1]
-        assert not set(_leaves(2, seed=bytes(32))) & set(_leaves(2))
+        assert not set(_leaves(2, key=bytes(32))) & set(_leaves(2))
+
+    def test_of_any_order_are_the_same_and_do_not_depend_on_the_order_of_cells(self) -> None:
+        pseudonym = pseudonyms(_order(2), key=KEY)[1]
+        both = [(HEADS[0], 5), (HEADS[1], 7)]
+
+        assert order_leaf(pseudonym, (1, 1, 1, 1, None, None), [(HEADS[1], 1)]) == _leaves(2)[1]
+        assert order_leaf(pseudonym, (0, 1, 0, 1, 2, 3), both) == order_leaf(pseudonym, (0, 1, 0, 1, 2, 3), both[::-1])
+        assert order_leaf(pseudonym, (0, 1, 0, 1, 2, 3), both) != order_leaf(pseudonym, (0, 1, 0, 1, 2, 4), both)
 
 
 class TestRoot:

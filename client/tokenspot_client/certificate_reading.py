@@ -1,0 +1,1 @@
+../../market/matching_engine/certificate_reading.py
