@@ -147,7 +147,10 @@ def _advisory(function: str, key: int) -> None:
     :raises OperationalError: not had in time. The transaction is over; the caller may try again.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('lock_timeout'), set_config('lock_timeout', %s, true)", [PATIENCE])
-        before = cursor.fetchone()[0]
-        cursor.execute(f"SELECT {function}(%s)", [key])
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
+        # One statement, whose columns are worked out from left to right.
+        cursor.execute(
+            "WITH before AS MATERIALIZED (SELECT current_setting('lock_timeout') AS patience) "  # noqa: S608
+            f"SELECT set_config('lock_timeout', %s, true), {function}(%s), set_config('lock_timeout', patience, true) "
+            "FROM before",
+            [PATIENCE, key],
+        )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from market.kernel import windows
 from market.kernel.errors import NoMarket, NotFound, UnknownGrade, UnknownLine
@@ -109,17 +110,21 @@ class MarketState:
 
 def market_state(currency: str | None = None) -> MarketState | None:
     """The market of a currency (default: that of the site); None before it is set up."""
-    market = Market.objects.filter(currency=currency or settings.MARKET_CURRENCY).first()
+    market = _markets().filter(currency=currency or settings.MARKET_CURRENCY).first()
     return None if market is None else _state(market)
 
 
 def market_by_id(market_id: UUID) -> MarketState:
     """A market that is there."""
-    return _state(Market.objects.get(id=market_id))
+    return _state(_markets().get(id=market_id))
 
 
-def _state(market: Market) -> MarketState:
-    last = Round.objects.filter(market=market, number=market.round_number - 1).values_list("closed_at", flat=True)
+def _markets() -> QuerySet[Market]:
+    last = Round.objects.filter(market_id=OuterRef("id"), number=OuterRef("round_number") - 1)
+    return Market.objects.annotate(last_close_at=Subquery(last.values("closed_at")))
+
+
+def _state(market: Any) -> MarketState:
     return MarketState(
         id=market.id,
         slug=market.slug,
@@ -134,8 +139,19 @@ def _state(market: Market) -> MarketState:
         round_number=market.round_number - 1,
         collecting=(market.frozen_round or market.round_number - 1) + 1,
         next_close_at=market.next_close_at,
-        last_close_at=last.first(),
+        last_close_at=market.last_close_at,
     )
+
+
+def market_id(currency: str | None = None) -> UUID:
+    """Which market `the_market` is; it is the same for ever.
+
+    :raises NoMarket: it is not set up yet.
+    """
+    found = Market.objects.filter(currency=currency or settings.MARKET_CURRENCY).values_list("id", flat=True).first()
+    if found is None:
+        raise NoMarket("This market is not set up yet.")
+    return found
 
 
 def the_market(currency: str | None = None) -> MarketState:

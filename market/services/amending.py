@@ -41,7 +41,7 @@ def amend(order_id: UUID, change: Change, *, actor: Actor, now: datetime) -> Ord
     :raises ledger.services.InsufficientFunds: the wallet does not cover the new worst case.
     """
     view = selectors.order(order_id, actor)
-    with _still(selectors.the_market(view.currency).id) as market:
+    with _still(selectors.market_id(view.currency)) as market:
         locks.organisations([actor.organisation_id])
         row = locks.book_row(order_id)
         view = selectors.order(order_id, actor)

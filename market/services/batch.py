@@ -37,7 +37,7 @@ def place_each(drafts: Sequence[OrderDraft], *, actor: Actor, now: datetime) -> 
     """
     with transaction.atomic():
         # Taken here, since a savepoint that is rolled back gives up the locks taken in it.
-        locks.intake(selectors.the_market().id)
+        locks.intake(selectors.market_id())
         locks.organisations([actor.organisation_id])
         screen = _Screen(actor, now, _used_twice(drafts, actor))
         known = [screen.refusal(draft) for draft in drafts]
@@ -89,7 +89,7 @@ class _Screen:
 
     def _read(self, line: str, grade: str, window_start: datetime) -> tuple[Terms, Quote | None]:
         selectors.line_for(line, self.actor.organisation_id)
-        terms = selectors.terms_of(selectors.the_market().id, grade)
+        terms = selectors.terms_of(selectors.market_id(), grade)
         product = selectors.product_at(line, grade, window_start)
         return terms, selectors.quote(product, now=self.now) if product else None
 

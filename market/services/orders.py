@@ -60,10 +60,10 @@ def place_many(drafts: Sequence[OrderDraft], *, actor: Actor | None, now: dateti
     """
     if actor is not None:
         assert all(draft.organisation_id == actor.organisation_id for draft in drafts), "an actor acts for its own"
-    market = selectors.the_market()
+    market_id = selectors.market_id()
     with transaction.atomic():
-        locks.intake(market.id)
-        market = selectors.the_market()
+        locks.intake(market_id)
+        market = selectors.market_by_id(market_id)
         owners = {draft.organisation_id for draft in drafts}
         locks.organisations(owners)
         earlier = _earlier(drafts)
@@ -327,7 +327,7 @@ def cancel(order_id: UUID, *, actor: Actor, now: datetime) -> OrderView:
     """
     view = selectors.order(order_id, actor)
     with transaction.atomic():
-        market = market_to_change_orders(selectors.the_market(view.currency).id)
+        market = market_to_change_orders(selectors.market_id(view.currency))
         where, values = "order_id = %s AND organisation_id = %s", [order_id, actor.organisation_id]
         ended = end(market, where, values, "cancelled", now=now)
         if ended:
@@ -342,7 +342,7 @@ def cancel(order_id: UUID, *, actor: Actor, now: datetime) -> OrderView:
 def cancel_all(*, actor: Actor, now: datetime, side: str | None = None) -> int:
     """Cancel every open order of the actor's organisation, or its bids or offers only; gives how many there were."""
     with transaction.atomic():
-        market = market_to_change_orders(selectors.the_market().id)
+        market = market_to_change_orders(selectors.market_id())
         where = "market_id = %s AND organisation_id = %s"
         values: list[Any] = [market.id, actor.organisation_id]
         if side is not None:

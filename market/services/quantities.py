@@ -16,7 +16,7 @@ def of_budget(budget_micros: int, *, grade: str, limit_micros: int) -> int:
 
     :raises UnknownGrade, OffTick, BudgetTooSmall: see there.
     """
-    terms = selectors.terms_of(selectors.the_market().id, grade)
+    terms = selectors.terms_of(selectors.market_id(), grade)
     check_limit(limit_micros, terms)
     return kernel.st_of_budget(budget_micros, limit_micros=limit_micros, lot_st=terms.lot_st)
 
@@ -27,6 +27,6 @@ def of_tokens(tokens: ModelTokens, *, line: str, grade: str, organisation_id: UU
     :raises UnknownLine, UnknownGrade, BeyondContext: see there.
     """
     view = selectors.line_for(line, organisation_id)
-    terms = selectors.terms_of(selectors.the_market().id, grade)
+    terms = selectors.terms_of(selectors.market_id(), grade)
     card = catalogue.card(view.card_name, view.card_format)
     return kernel.st_of_tokens(tokens, card=card, context_limit=view.context_limit, lot_st=terms.lot_st)

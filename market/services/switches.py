@@ -24,7 +24,7 @@ def cancel_all_after(seconds: int, *, actor: Actor, now: datetime) -> datetime |
     Gives the instant at which it fires, None where it is off.
     """
     assert 0 <= seconds <= MOST_SECONDS
-    market_id, owner = selectors.the_market().id, actor.organisation_id
+    market_id, owner = selectors.market_id(), actor.organisation_id
     fire_due(market_id, now=now)  # one that is due has fired, also where no round or sweep came by yet
     if not seconds:
         CancelAfter.objects.filter(market_id=market_id, organisation_id=owner).delete()
