@@ -104,3 +104,16 @@ def test_a_refusal_is_its_code(run: Any) -> None:
     code, told = run("depth", "prd_none")
     assert code == 1
     assert told.startswith("not_found: ")
+
+
+def test_verify_a_round_names_ones_own_orders(run: Any, order: list[str], live_world: Any) -> None:
+    seller = live_world.organisation("provider")
+    number = run("buy", *order)[1].split()[0]
+    live_world.offer(seller, 500_000, 1_700_000)
+    round_number = live_world.round().number
+
+    code, told = run("verify-round", str(round_number))
+
+    first, *own = told.splitlines()
+    assert code == 0 and first.startswith(f"Round {round_number} holds: 2 orders, 1 prices")
+    assert [line.split()[1] for line in own] == [number]
