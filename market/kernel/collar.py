@@ -36,6 +36,16 @@ class Collar:
     high: int
 
 
+def stands_at_edge(edges: Collar | None, *, best_bid: int, best_offer: int) -> bool:
+    """Whether bids wait at the upper edge with all offers above it, or offers at the lower one with all bids below it.
+
+    Then it is the collar that keeps them apart, and it would stay where the last trade left it if this were no hit.
+    """
+    if edges is None:
+        return False
+    return best_bid >= edges.high < best_offer or best_offer <= edges.low > best_bid
+
+
 def reference(trades: Iterable[tuple[int, int]]) -> int | None:
     """Volume-weighted price of (price, volume) pairs, rounded down; None where nothing traded."""
     pairs = list(trades)

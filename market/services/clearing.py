@@ -14,6 +14,7 @@ from uuid import UUID
 import numpy as np
 import structlog
 
+from market.kernel.collar import stands_at_edge
 from market.kernel.freezing import BID, OFFER, Ints, Mask, Standing, self_trades
 from market.kernel.levels import Level, cumulative, levels
 from market.kernel.money import MILLION
@@ -23,6 +24,7 @@ from market.matching_engine import Book, Result, clear, clip
 from market.matching_engine.components import clear_component
 from market.matching_engine.coupled import Component
 from market.matching_engine.coupled import Outcome as ComponentOutcome
+from market.models.orders import MAX_PRICE_MICROS
 from market.selectors import FrozenBook, ProductView, Quote
 from market.services import exclusive
 from market.services.coupling import Coupled, Part, fills_by_cell, part_of, tied
@@ -388,7 +390,7 @@ def _cleared(book: FrozenBook, rows: Ints, code: int, quote: Quote, result: Resu
         volume_st=result.volume * product.lot_st,
         welfare=result.welfare * product.lot_st,
         indicative_micros=None if result.volume else middle,
-        collar_hit=result.collar_hit,
+        collar_hit=result.collar_hit or stands_at_edge(quote.collar, best_bid=best_bid, best_offer=best_offer),
         bids=len(bids),
         offers=len(offers),
         curve=curve(book, bids, offers) if result.volume else {},
@@ -409,6 +411,8 @@ def _cleared_together(
     """What a component says of one of its products. No curve: a bid that may trade elsewhere stands on no single one."""
     product, collar = book.products[code], quote.collar
     bids = [row for row in rows[book.side[rows] == BID].tolist() if code in book.wish(row).limits]
+    best_bid = max((book.wish(row).limits[code] for row in bids), default=0)
+    offers = book.limit[rows[(book.side[rows] == OFFER) & (book.product[rows] == code)]]
     volume = sum(one.volume_st for one in prices)
     mean = sum(one.price_micros * one.volume_st for one in prices) // volume if volume else 0
     return Cleared(
@@ -421,9 +425,10 @@ def _cleared_together(
         volume_st=volume,
         welfare=worth,
         indicative_micros=None,
-        collar_hit=collar is not None and any(one.price_micros in {collar.low, collar.high} for one in prices),
+        collar_hit=(collar is not None and any(one.price_micros in {collar.low, collar.high} for one in prices))
+        or stands_at_edge(collar, best_bid=best_bid, best_offer=int(offers.min(initial=MAX_PRICE_MICROS))),
         bids=len(bids),
-        offers=int(((book.side[rows] == OFFER) & (book.product[rows] == code)).sum()),
+        offers=len(offers),
         curve={},
         cells=tuple(one for one in prices if one.cell),
     )

@@ -120,6 +120,19 @@ class TestRound:
         assert (quote.last_price_micros, quote.reference_micros) == (2_200_000, 2_200_000)
         assert (quote.collar.low, quote.collar.high) == (1_760_000, 2_640_000)
 
+    def test_widens_a_collar_that_keeps_bids_and_offers_apart(self, world, buyer, seller):
+        """At a list price of 2 yuan the collar ends at 2.40; the only offer asks 2.60."""
+        world.offer(seller, 1_000, 2_600_000)
+        world.bid(buyer, 1_000, 2_400_000)
+        product = selectors.product_at(world.line, world.grade, world.window)
+        ends = []
+        for _ in range(4):
+            world.round()
+            ends.append(selectors.quote(product, now=world.now).collar.high)
+
+        assert ends == [2_400_000, 2_400_000, 2_800_000, 2_400_000], "three rounds at its end, then one that is not"
+        world.round()
+
     def test_never_lets_two_lines_sell_the_same_chips_in_one_hour(self, world, buyer, seller):
         chips = uuid4()
         for line in ("llama-3-8b", "llama-2-7b"):

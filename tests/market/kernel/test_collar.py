@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.kernel.collar import Band, collar, reference
+from market.kernel.collar import Band, Collar, collar, reference, stands_at_edge
 
 
 class TestReference:
@@ -40,3 +41,25 @@ class TestBand:
         band = Band(8_000, 2).after(hit=False)
 
         assert band == Band(2_000, 0)
+
+
+class TestStandsAtEdge:
+    EDGES = Collar(970_000, 1_470_000)
+
+    @pytest.mark.parametrize(
+        ("best_bid", "best_offer", "stands"),
+        [
+            (1_470_000, 1_500_000, True),  # nobody may bid what the offers ask
+            (1_600_000, 1_500_000, True),  # resting from before: clipped, it does not reach them
+            (1_460_000, 1_500_000, False),  # bids could come nearer
+            (1_470_000, 1_470_000, False),  # they meet
+            (900_000, 970_000, True),
+            (900_000, 980_000, False),
+            (980_000, 970_000, False),
+        ],
+    )
+    def test_only_where_the_collar_keeps_them_apart(self, best_bid: int, best_offer: int, stands: bool) -> None:
+        assert stands_at_edge(self.EDGES, best_bid=best_bid, best_offer=best_offer) is stands
+
+    def test_no_collar_keeps_nobody_apart(self) -> None:
+        assert not stands_at_edge(None, best_bid=1, best_offer=2)
