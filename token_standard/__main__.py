@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 is success, 2 bad input with one sentence on standard error."""
     options = _parser().parse_args(arguments)
     try:
-        lines = list(_cards() if options.command == "cards" else _total(options))
+        lines = list(options.run(options))
     except TokenStandardError as error:
         print(f"token_standard: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -36,7 +36,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m token_standard", description=f"Convert model tokens to standard tokens (ST), {CURRENT.name}."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("cards", help="list the published cards", description="List the published cards.")
+    cards = commands.add_parser("cards", help="list the published cards", description="List the published cards.")
+    cards.set_defaults(run=lambda _: _cards())
     total = commands.add_parser(
         "total",
         help="value a request trace",
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         help="take prompt blocks that an earlier request had as cached (needs a trace with hash ids)",
     )
     total.add_argument("trace", metavar="TRACE", help="the file")
+    total.set_defaults(run=_total)
     return parser
 
 
@@ -90,19 +92,19 @@ def _cards() -> Iterator[str]:
 
 
 def _columns(model: Model) -> list[str]:
-    shape, fp16, fp8 = model.architecture, model.cards["fp16"], model.cards["fp8"]
-    reference = CURRENT.reference_context
+    shape, reference = model.architecture, CURRENT.reference_context
+    fp16, fp8 = model.cards.get("fp16"), model.cards["fp8"]
     return [
-        model.name + ("*" if fp16.provisional else ""),
+        model.name + ("*" if fp8.provisional else ""),
         _decimal(Fraction(shape.parameters, GIGA), 2),
         _decimal(Fraction(shape.active_parameters, GIGA), 2),
         _decimal(Fraction(shape.generation_flops(reference), GIGA), 2),
-        _decimal(fp16.format.v * shape.kv_elements / KIB, 1),
-        *(_decimal(usage.st_per_generated(fp16, context=context), 3) for context in CONTEXTS),
-        _decimal(usage.st_per_prompt(fp16, prompt=reference), 4),
+        _decimal(Fraction(2 * shape.kv_elements, KIB), 1),
+        *(_decimal(usage.st_per_generated(fp16, context=context), 3) if fp16 else "-" for context in CONTEXTS),
+        _decimal(usage.st_per_prompt(fp16, prompt=reference), 4) if fp16 else "-",
         _decimal(usage.st_per_generated(fp8, context=reference), 3),
         _decimal(usage.st_per_prompt(fp8, prompt=reference), 4),
-        fp16.short_digest,
+        fp16.short_digest if fp16 else "-",
         fp8.short_digest,
     ]
 

@@ -16,7 +16,13 @@ FLOPS_PER_WEIGHT = 2  # one multiply, one add
 GATED_MATRICES = 3  # gate, up, down
 PLAIN_MATRICES = 2  # up, down
 
-_NOT_COUNTS = {"attention", "experts", "windows", "kind", "gated"}
+_NOT_COUNTS = {"attention", "experts", "windows", "sparse", "kind", "gated"}
+_MAY_BE_ZERO = {
+    "Architecture": {"intermediate", "adapter_weights"},
+    "Experts": {"shared"},
+    "LatentAttention": {"q_rank"},
+}
+_LEFT_OUT_WHEN_UNUSED = ("sparse", "adapter_weights")  # younger than the first cards, whose digests must not change
 
 
 class InvalidArchitecture(TokenStandardError):
@@ -57,7 +63,7 @@ class LatentAttention:
     """Multi-head latent attention (DeepSeek): one compressed key/value vector for all heads."""
 
     heads: int
-    q_rank: int
+    q_rank: int  # 0: queries come straight from the hidden state
     kv_rank: int
     nope_dim: int
     rope_dim: int
@@ -66,7 +72,8 @@ class LatentAttention:
 
     def weights(self, hidden: int) -> int:
         """Elements of the projections of one layer."""
-        queries = hidden * self.q_rank + self.q_rank * self.heads * (self.nope_dim + self.rope_dim)
+        query_dim = self.heads * (self.nope_dim + self.rope_dim)
+        queries = (hidden + query_dim) * self.q_rank if self.q_rank else hidden * query_dim
         keys_values = hidden * (self.kv_rank + self.rope_dim)
         keys_values += self.kv_rank * self.heads * (self.nope_dim + self.value_dim)
         return queries + keys_values + self.heads * self.value_dim * hidden
@@ -111,6 +118,48 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Sparse:
+    """Every layer attends to the ``top_k`` positions that a small indexer picks out of all (DeepSeek's DSA)."""
+
+    top_k: int
+    index_heads: int
+    index_dim: int
+
+    def weights(self, hidden: int, q_rank: int) -> int:
+        """Elements of one layer's indexer: queries from the compressed query, one key, one weight a head."""
+        return (q_rank or hidden) * self.index_heads * self.index_dim + hidden * (self.index_dim + self.index_heads)
+
+    @property
+    def index_flops(self) -> int:
+        """FLOP per (query, key) pair and layer, over all positions."""
+        return 2 * self.index_heads * self.index_dim
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Layers that attend equally far, summed: what one attended position costs. ``width`` None is all positions."""
+
+    width: int | None
+    prefill_flops: int
+    decode_flops: int
+    cached_elements: int  # read once from the cache when an uncached prompt goes on from it
+    read_elements: int  # read for each generated token
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that a conversion needs to know of a model. The first reach is the one without a width."""
+
+    active_weights: Fraction  # elements that one token uses, the output matrix not among them
+    total_weights: int  # elements of all layers
+    dense_weights: int  # elements that every token uses
+    head_weights: int  # elements of the output matrix
+    expert_read: Fraction  # routed experts' elements read per generated token, at the version's expert batch
+    kv_elements: int  # written per token
+    reaches: tuple[Reach, ...]
+
+
+@dataclass(frozen=True)
 class Architecture:
     """The structural integers of a decoder-only transformer.
 
@@ -125,13 +174,17 @@ class Architecture:
     gated: bool = True
     experts: Experts | None = None
     windows: tuple[Window, ...] = ()
+    sparse: Sparse | None = None
+    adapter_weights: int = 0  # elements of LoRA adapters that every token passes through, all layers
 
     def __post_init__(self) -> None:
-        for part in (self, self.attention, self.experts, *self.windows):
+        for part in (self, self.attention, self.experts, self.sparse, *self.windows):
             if part is not None:
                 _check_counts(part)
         if sum(window.layers for window in self.windows) > self.layers:
             raise InvalidArchitecture("more windowed layers than layers")
+        if self.windows and self.sparse:
+            raise InvalidArchitecture("sparse attention is of all layers: no windows beside it")
         if isinstance(self.attention, GroupedAttention) and self.attention.heads % self.attention.kv_heads:
             raise InvalidArchitecture("heads must be a multiple of kv_heads")
         if self.experts and (self.experts.layers > self.layers or self.experts.top_k > self.experts.count):
@@ -159,6 +212,8 @@ class Architecture:
             self.layers * self.attention.weights(self.hidden)
             + self.dense_layers * self._matrices * self.hidden * self.intermediate
             + self._always_on_weights
+            + self.layers * self._indexer_weights
+            + self.adapter_weights
         )
 
     @property
@@ -189,7 +244,7 @@ class Architecture:
     @property
     def kv_elements(self) -> int:
         """Key and value elements written per token, all layers."""
-        return self.layers * self.attention.kv_elements
+        return self.layers * (self.attention.kv_elements + (self.sparse.index_dim if self.sparse else 0))
 
     @property
     def full_layers(self) -> int:
@@ -202,13 +257,59 @@ class Architecture:
 
     def attended(self, context: int) -> int:
         """Sum over layers of the positions that a token at ``context`` (itself included) attends to."""
+        if self.sparse:
+            return self.layers * min(context, self.sparse.top_k)
         windowed = sum(window.layers * min(context, window.width) for window in self.windows)
         return self.full_layers * context + windowed
 
     def generation_flops(self, context: int) -> int:
         """FLOP of one generated token that attends to ``context`` positions, before any format's discount."""
         linear = FLOPS_PER_WEIGHT * (self.active_weights + self.head_weights)
-        return linear + self.attention.decode_flops * self.attended(context)
+        indexing = self.layers * self.sparse.index_flops * context if self.sparse else 0
+        return linear + self.attention.decode_flops * self.attended(context) + indexing
+
+    def work(self, *, expert_batch: int) -> Work:
+        """The sums that coefficients are made of, routed experts shared by a batch of ``expert_batch`` tokens."""
+        return Work(
+            active_weights=Fraction(self.active_weights),
+            total_weights=self.total_weights,
+            dense_weights=self.dense_weights,
+            head_weights=self.head_weights,
+            expert_read=self.touched_weights(expert_batch) / expert_batch,
+            kv_elements=self.kv_elements,
+            reaches=self._sparse_reaches(self.sparse) if self.sparse else self._reaches(),
+        )
+
+    def _reaches(self) -> tuple[Reach, ...]:
+        each = self.attention
+
+        def reach(layers: int, width: int | None) -> Reach:
+            kept = layers * each.kv_elements
+            return Reach(width, layers * each.prefill_flops, layers * each.decode_flops, kept, kept)
+
+        return (reach(self.full_layers, None), *(reach(window.layers, window.width) for window in self.windows))
+
+    def _sparse_reaches(self, sparse: Sparse) -> tuple[Reach, ...]:
+        """The indexer sees every position; attention those it picks. Different queries pick different ones, so a
+        cached prompt is read whole."""
+        each, index = self.attention, self.layers * sparse.index_flops
+        return (
+            Reach(None, index, index, self.kv_elements, self.layers * sparse.index_dim),
+            Reach(
+                sparse.top_k,
+                self.layers * each.prefill_flops,
+                self.layers * each.decode_flops,
+                0,
+                self.layers * each.kv_elements,
+            ),
+        )
+
+    @property
+    def _indexer_weights(self) -> int:
+        if self.sparse is None:
+            return 0
+        rank = self.attention.q_rank if isinstance(self.attention, LatentAttention) else 0
+        return self.sparse.weights(self.hidden, rank)
 
     @property
     def _matrices(self) -> int:
@@ -229,7 +330,7 @@ def to_json(architecture: Architecture) -> dict[str, Any]:
     """Plain JSON values; :func:`from_json` gives the same architecture back."""
     plain = asdict(architecture)
     plain["windows"] = list(plain["windows"])
-    return plain
+    return {name: value for name, value in plain.items() if value or name not in _LEFT_OUT_WHEN_UNUSED}
 
 
 def from_json(plain: Mapping[str, Any]) -> Architecture:
@@ -244,14 +345,15 @@ def from_json(plain: Mapping[str, Any]) -> Architecture:
         values["attention"] = kinds[attention["kind"]](**attention)
         values["experts"] = Experts(**values["experts"]) if values.get("experts") else None
         values["windows"] = tuple(Window(**window) for window in values.get("windows", ()))
+        values["sparse"] = Sparse(**values["sparse"]) if values.get("sparse") else None
         return Architecture(**values)
     except (KeyError, TypeError) as error:
         raise InvalidArchitecture(f"not an architecture: {error}") from error
 
 
 def _check_counts(part: object) -> None:
-    """Every count is a whole number above zero; only ``shared`` and a model's ``intermediate`` may be zero."""
-    may_be_zero = {"intermediate"} if isinstance(part, Architecture) else {"shared"}
+    """Every count is a whole number above zero, but for a few that say by zero that something is not there."""
+    may_be_zero = _MAY_BE_ZERO.get(type(part).__name__, set())
     for name, value in vars(part).items():
         if name in _NOT_COUNTS:
             continue

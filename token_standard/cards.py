@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from token_standard import architecture as architectures
-from token_standard.architecture import FLOPS_PER_WEIGHT, Architecture
+from token_standard.architecture import FLOPS_PER_WEIGHT, Architecture, Reach, Work
 from token_standard.errors import TokenStandardError
 from token_standard.version import CURRENT, MICRO, VERSIONS, Version
 from token_standard.version import version as version_named
@@ -88,6 +88,16 @@ class Coefficients:
         return sum((group.b_d for group in self.attending), Fraction(0))
 
 
+class Priced(Protocol):
+    """Whatever has coefficients can be valued: a card, or a graph that was counted."""
+
+    @property
+    def coefficients(self) -> Coefficients: ...
+
+    @property
+    def scaled(self) -> "Scaled": ...
+
+
 class Scaled(NamedTuple):
     """The coefficients as integers over one denominator, for micro-ST without fractions.
 
@@ -139,7 +149,7 @@ class Card:
     @cached_property
     def scaled(self) -> Scaled:
         """The coefficients prepared for the metering hot path."""
-        return _scaled(self.coefficients)
+        return scaled(self.coefficients)
 
     @cached_property
     def canonical_json(self) -> bytes:
@@ -201,37 +211,41 @@ def _fraction(text: object) -> Fraction:
 
 
 def _coefficients(card: Card, version: Version) -> Coefficients:
-    shape, form = card.architecture, card.format
+    work = card.architecture.work(expert_batch=version.expert_batch)
+    return coefficients(work, card.format, version, mu_p=card.mu_p, mu_d=card.mu_d)
+
+
+def coefficients(
+    work: Work, form: Format, version: Version, *, mu_p: Fraction = Fraction(1), mu_d: Fraction = Fraction(1)
+) -> Coefficients:
+    """Coefficients, in ST, from what a model computes and reads. Source: README.md, "Formulas"."""
     per_flop, per_byte = 1 / version.flops_per_st, 1 / version.bytes_per_st
-    written = form.v * shape.kv_elements
+    written = form.v * work.kv_elements
 
-    prompt_flops = FLOPS_PER_WEIGHT * shape.active_weights / form.pi
-    prompt_bytes = form.w * shape.total_weights / version.prefill_chunk + written
-    generated_flops = FLOPS_PER_WEIGHT * (shape.active_weights + shape.head_weights) / form.pi
-    shared_read = Fraction(shape.dense_weights + shape.head_weights, version.dense_batch)
-    expert_read = shape.touched_weights(version.expert_batch) / version.expert_batch
-    generated_bytes = form.w * (shared_read + expert_read) + written
+    prompt_flops = FLOPS_PER_WEIGHT * work.active_weights / form.pi
+    prompt_bytes = form.w * work.total_weights / version.prefill_chunk + written
+    generated_flops = FLOPS_PER_WEIGHT * (work.active_weights + work.head_weights) / form.pi
+    shared_read = Fraction(work.dense_weights + work.head_weights, version.dense_batch)
+    generated_bytes = form.w * (shared_read + work.expert_read) + written
 
-    def attending(layers: int, width: int | None) -> Attending:
-        read = form.v * shape.attention.kv_elements * per_byte
+    def attending(reach: Reach) -> Attending:
+        read = form.v * reach.read_elements * per_byte
         return Attending(
-            width=width,
-            b_p=card.mu_p * layers * shape.attention.prefill_flops * per_flop,
-            c_c=card.mu_p * layers * read,
-            b_d=card.mu_d * layers * (shape.attention.decode_flops * per_flop + read),
+            width=reach.width,
+            b_p=mu_p * reach.prefill_flops * per_flop,
+            c_c=mu_p * form.v * reach.cached_elements * per_byte,
+            b_d=mu_d * (reach.decode_flops * per_flop + read),
         )
 
     return Coefficients(
-        a_p=card.mu_p * (prompt_flops * per_flop + prompt_bytes * per_byte),
-        a_d=card.mu_d * (generated_flops * per_flop + generated_bytes * per_byte),
-        attending=(
-            attending(shape.full_layers, None),
-            *(attending(window.layers, window.width) for window in shape.windows),
-        ),
+        a_p=mu_p * (prompt_flops * per_flop + prompt_bytes * per_byte),
+        a_d=mu_d * (generated_flops * per_flop + generated_bytes * per_byte),
+        attending=tuple(map(attending, work.reaches)),
     )
 
 
-def _scaled(exact: Coefficients) -> Scaled:
+def scaled(exact: Coefficients) -> Scaled:
+    """The same coefficients as integers over one denominator."""
     everywhere, *windowed = exact.attending
     micro = [x * MICRO for x in (exact.a_p, everywhere.b_p, everywhere.c_c, exact.a_d, everywhere.b_d)]
     per_window = [[x * MICRO for x in (group.b_p, group.c_c, group.b_d)] for group in windowed]

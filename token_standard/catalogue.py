@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -34,7 +35,10 @@ class Model:
 def models() -> tuple[Model, ...]:
     """All models, in the order of the catalogue."""
     plain = json.loads(files("token_standard").joinpath("catalogue.json").read_text(encoding="utf-8"))
-    return tuple(_model(entry, formats=plain["formats"], version_name=plain["version"]) for entry in plain["models"])
+    formats, version_name = plain["formats"], plain["version"]
+    return tuple(
+        _model(entry, formats=entry.get("formats", formats), version_name=version_name) for entry in plain["models"]
+    )
 
 
 def cards() -> tuple[Card, ...]:
@@ -73,6 +77,8 @@ def _model(entry: Mapping[str, Any], *, formats: list[str], version_name: str) -
             model=entry["model"],
             architecture=architecture,
             format=published_format(name, version(version_name)),
+            mu_p=Fraction(entry.get("mu_p", "1")),
+            mu_d=Fraction(entry.get("mu_d", "1")),
             evidence=entry["evidence"],
             provisional=entry["provisional"],
             version=version_name,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from token_standard.cards import Card
+from token_standard.cards import Priced
 from token_standard.errors import TokenStandardError
 from token_standard.version import MICRO
 
@@ -50,7 +50,7 @@ class Total:
         return self.uncached + self.cached
 
 
-def micro_st(card: Card, *, n: int, c: int, g: int) -> int:
+def micro_st(card: Priced, *, n: int, c: int, g: int) -> int:
     """Micro-ST of a request, rounded once, half to even. This is the number that usage records store.
 
     :raises NegativeUsage: a count below zero.
@@ -59,7 +59,7 @@ def micro_st(card: Card, *, n: int, c: int, g: int) -> int:
     return _half_even(numerator, denominator)
 
 
-def st(card: Card, *, n: int, c: int, g: int) -> Fraction:
+def st(card: Priced, *, n: int, c: int, g: int) -> Fraction:
     """Exact ST of a request.
 
     :raises NegativeUsage: a count below zero.
@@ -68,7 +68,7 @@ def st(card: Card, *, n: int, c: int, g: int) -> Fraction:
     return Fraction(numerator, denominator * MICRO)
 
 
-def shares(card: Card, *, n: int, c: int, g: int) -> Shares:
+def shares(card: Priced, *, n: int, c: int, g: int) -> Shares:
     """The exact parts of a request's ST: uncached prompt, cached prompt, generated.
 
     :raises NegativeUsage: a count below zero.
@@ -84,7 +84,7 @@ def shares(card: Card, *, n: int, c: int, g: int) -> Shares:
     return Shares(input=input_st, cached=cached_st, output=output_st)
 
 
-def total(card: Card, requests: Iterable[tuple[int, int, int]]) -> Total:
+def total(card: Priced, requests: Iterable[tuple[int, int, int]]) -> Total:
     """Add up requests of (n, c, g), both exactly and as the sum of their micro-ST.
 
     :raises NegativeUsage: a count below zero.
@@ -99,12 +99,12 @@ def total(card: Card, requests: Iterable[tuple[int, int, int]]) -> Total:
     return Total(count, uncached, cached, generated, Fraction(numerators, denominator * MICRO), micros)
 
 
-def st_per_generated(card: Card, *, context: int) -> Fraction:
+def st_per_generated(card: Priced, *, context: int) -> Fraction:
     """ST of one generated token that attends to ``context`` positions, itself included."""
     return shares(card, n=0, c=context - 1, g=1).output
 
 
-def st_per_prompt(card: Card, *, prompt: int) -> Fraction:
+def st_per_prompt(card: Priced, *, prompt: int) -> Fraction:
     """Mean ST of a token of an uncached prompt of this length."""
     return st(card, n=prompt, c=0, g=0) / prompt
 
@@ -115,7 +115,7 @@ def st_text(micros: int) -> str:
     return f"{sign}{whole // MICRO}.{whole % MICRO:0{MICRO_DIGITS}d}"
 
 
-def _fraction(card: Card, n: int, c: int, g: int) -> tuple[int, int]:
+def _fraction(card: Priced, n: int, c: int, g: int) -> tuple[int, int]:
     """The request's micro-ST as numerator and denominator. On the metering hot path: integers only, one pass."""
     if (n | c | g) < 0:  # one test for three signs; anything but a whole number is a TypeError
         _check(n, c, g)

@@ -9,6 +9,7 @@ from token_standard.architecture import (
     GroupedAttention,
     InvalidArchitecture,
     LatentAttention,
+    Sparse,
     Window,
 )
 
@@ -55,6 +56,28 @@ class TestArchitecture:
         assert latent.prefill_flops == 2 * 4 * (5 + 3 + 7)
         assert latent.decode_flops == 2 * 4 * (2 * 6 + 3)
         assert latent.kv_elements == 9
+
+    def test_takes_queries_straight_from_the_hidden_state_without_a_query_rank(self):
+        latent = LatentAttention(heads=4, q_rank=0, kv_rank=6, nope_dim=5, rope_dim=3, value_dim=7)
+
+        assert latent.weights(32) == 32 * 4 * 8 + 32 * 9 + 6 * 4 * 12 + 4 * 7 * 32
+
+    def test_counts_sparse_attention_by_hand(self):
+        shape = dense(sparse=Sparse(top_k=6, index_heads=2, index_dim=5))
+
+        assert shape.dense_weights - dense().dense_weights == 2 * (32 * 2 * 5 + 32 * (5 + 2))
+        assert shape.kv_elements - dense().kv_elements == 2 * 5
+        assert [shape.attended(context) for context in (5, 6, 7, 100)] == [10, 12, 12, 12]
+        assert shape.generation_flops(100) - shape.generation_flops(99) == 2 * 2 * 2 * 5
+
+    def test_refuses_windows_beside_sparse_attention(self):
+        with pytest.raises(InvalidArchitecture, match="sparse"):
+            dense(sparse=Sparse(top_k=6, index_heads=2, index_dim=5), windows=(Window(layers=1, width=4),))
+
+    def test_writes_younger_fields_only_where_they_are_used(self):
+        assert not {"sparse", "adapter_weights"} & set(architecture.to_json(dense()))
+        for changes in ({"adapter_weights": 9}, {"sparse": Sparse(top_k=6, index_heads=2, index_dim=5)}):
+            assert architecture.from_json(architecture.to_json(dense(**changes))) == dense(**changes)
 
     def test_keeps_windowed_layers_to_their_window(self):
         shape = dense(windows=(Window(layers=1, width=4),))

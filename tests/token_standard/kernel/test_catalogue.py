@@ -52,6 +52,7 @@ DIGESTS = {
     "deepseek-v3 fp8": "e8f69ce668ad53f43662baaddd8d2d82079a03fc541fdb65bb7733ada0fb87f2",
     "gpt-oss-120b fp16": "e9bbb757d98fddd17efbe443d3e90aee615c75972015db6b365a668648154138",
     "gpt-oss-120b fp8": "ac816770cf9b472b5448c618e242e2281eebbd8af0db5162b4af09aa1fe562dc",
+    "deepseek-v3-mu1 fp8": "37d95febc31f20efcfb6153f06c289eac998648fbc69ef7dc070310b23081ab4",
 }
 
 
@@ -84,9 +85,10 @@ class TestCatalogue:
         assert got == expected
 
     def test_has_the_models_of_the_table_in_two_formats(self):
-        assert [model.name for model in catalogue.models()] == list(TABLE)
+        assert [model.name for model in catalogue.models()] == [*TABLE, "deepseek-v3-mu1"]
         assert [(card.model, card.format.name) for card in catalogue.cards()] == [
-            (name, form) for name in TABLE for form in ("fp16", "fp8")
+            *((name, form) for name in TABLE for form in ("fp16", "fp8")),
+            ("deepseek-v3-mu1", "fp8"),
         ]
 
     def test_never_changes_a_published_card(self):

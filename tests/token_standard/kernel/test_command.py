@@ -72,7 +72,7 @@ class TestCards:
         assert main(["cards"]) == 0
 
         lines = capsys.readouterr().out.splitlines()
-        assert len(lines) == 1 + 1 + 13 + 1
+        assert len(lines) == 1 + 1 + 14 + 1
         assert lines[3].split()[:12] == [
             "llama-3-8b",
             "8.03",
