@@ -202,6 +202,8 @@ class Relay:
         )
         self._began = time.monotonic()
         self._first_after: float | None = None
+        self._last_after: float | None = None
+        self._client_left = False
         self._cached = 0
         self._finish_reason = ""
         self._state = State.FAILED
@@ -220,6 +222,7 @@ class Relay:
             work.cancel()
             ended = await asyncio.gather(work, return_exceptions=True)
             self._state = self._judge(ended[0])
+            self._client_left = isinstance(ended[0], asyncio.CancelledError | OSError)
             # Shielded: even when the server stops, what was delivered is counted.
             usage = await asyncio.shield(asyncio.create_task(self._close()))
         return usage
@@ -254,8 +257,9 @@ class Relay:
                 await self._start()  # an answer without a word is an answer
 
     async def _pass_on(self, piece: Piece) -> None:
+        self._last_after = time.monotonic() - self._began
         if self._first_after is None:
-            self._first_after = time.monotonic() - self._began
+            self._first_after = self._last_after
         if self._asked.stream:
             await self._start()
             await self._exchange.write(self._answer.event(piece))
@@ -293,14 +297,19 @@ class Relay:
         opened = self._opened
         now = clock.now()
         failed = self._state == State.FAILED
-        first = opened.opened_at + timedelta(seconds=self._first_after) if self._first_after is not None else None
+        first, last = (
+            None if after is None else opened.opened_at + timedelta(seconds=after)
+            for after in (self._first_after, self._last_after)
+        )
         outcome = Outcome(
             state=self._state,
             completion_tokens=0 if failed else self._delivered.tokens(),
             cached_tokens=self._cached,
             finish_reason=self._finish_reason or ("error" if failed else "cut"),
             first_token_at=first,
+            last_token_at=last,
             finished_at=now,
+            client_left=self._client_left,
         )
         return services.close_request(opened, outcome, now=now)
 

@@ -38,6 +38,10 @@ class RequestLog(models.Model):
     opened_at = models.DateTimeField()
     first_token_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)
+    # How it was served, against what its grade promises; empty where nothing was delivered, or it is not to be judged.
+    first_token_ms = models.PositiveIntegerField(null=True)
+    speed_milli = models.PositiveBigIntegerField(null=True)  # thousandths of a model token a second
+    kept = models.BooleanField(null=True)
 
     class Meta:
         constraints = [

@@ -12,6 +12,7 @@ from django.db import transaction
 from accounts.kernel import ids
 from accounts.kernel.actor import Actor
 from accounts.selectors import actors, organisations
+from dispatch.kernel import promise
 from dispatch.kernel.answering import Usage
 from dispatch.kernel.asking import Asked
 from dispatch.kernel.counting import prompt_tokens
@@ -52,6 +53,8 @@ class Opened:
     prompt_tokens: int
     max_tokens: int
     opened_at: datetime
+    grade: str
+    window_end: datetime
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -69,6 +72,8 @@ class Outcome:
     finish_reason: str = ""
     first_token_at: datetime | None = None
     finished_at: datetime | None = None
+    last_token_at: datetime | None = None
+    client_left: bool = False  # then it is not the provider who is judged
 
 
 def check_scope(actor: Actor) -> None:
@@ -133,6 +138,8 @@ def open_request(
         prompt_tokens=prompt,
         max_tokens=limit,
         opened_at=now,
+        grade=reserved.grade,
+        window_end=reserved.window_end,
     )
 
 
@@ -142,6 +149,7 @@ def close_request(opened: Opened, outcome: Outcome, *, now: datetime) -> Usage:
     Doing it again changes nothing. A failed attempt gives its reservation back whole.
     """
     usage = measured(opened, outcome)
+    found, kept = _judged(opened, outcome, usage, now)
     with transaction.atomic():
         closed = RequestLog.objects.filter(id=opened.log_id, state=State.OPEN).update(
             state=outcome.state,
@@ -151,6 +159,9 @@ def close_request(opened: Opened, outcome: Outcome, *, now: datetime) -> Usage:
             finish_reason=outcome.finish_reason[:30],
             first_token_at=outcome.first_token_at,
             closed_at=now,
+            first_token_ms=found.first_token_ms,
+            speed_milli=found.speed_milli,
+            kept=kept,
         )
         if not closed:
             return usage
@@ -181,6 +192,25 @@ def measured(opened: Opened, outcome: Outcome) -> Usage:
     cached = min(outcome.cached_tokens, opened.prompt_tokens)
     used = micro_st(_card(opened.line), n=opened.prompt_tokens - cached, c=cached, g=generated)
     return Usage(opened.prompt_tokens, cached, generated, min(used, opened.reserved_micro_st))
+
+
+def _judged(opened: Opened, outcome: Outcome, usage: Usage, now: datetime) -> tuple[promise.Timing, bool | None]:
+    """How it was served, and whether that kept the promise: an engine that broke off did not."""
+    if outcome.state == State.FAILED:
+        return promise.Timing(None, None), None
+    found = promise.timing(
+        opened_at=opened.opened_at,
+        first_at=outcome.first_token_at,
+        last_at=outcome.last_token_at,
+        tokens=usage.completion_tokens,
+    )
+    if outcome.client_left:
+        return found, None
+    if outcome.state == State.CUT:
+        return found, False
+    return found, promise.kept(
+        opened.grade, found, finished_at=outcome.finished_at or now, window_end=opened.window_end
+    )
 
 
 def _line(slug: str, actor: Actor) -> LineView:

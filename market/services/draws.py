@@ -34,10 +34,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Reserved:
-    """A reservation and its parts, in the order in which they are used up."""
+    """A reservation and its parts, in the order in which they are used up, with what was promised of them."""
 
     id: UUID
     parts: tuple[Part, ...]
+    grade: str
+    window_end: datetime
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def reserve(
             for position, part in enumerate(parts)
         )
         _change((part.allocation_id, part.micro_st, 0) for part in parts)
-    return Reserved(reservation.id, tuple(parts))
+    first = next(view for view in found if view.id == parts[0].allocation_id)
+    return Reserved(reservation.id, tuple(parts), first.grade, first.window_end)
 
 
 def settle(reservation_id: UUID, *, used_micro_st: int, now: datetime) -> tuple[Part, ...]:
@@ -173,8 +176,10 @@ def _earlier(organisation_id: UUID, request_id: str) -> Reserved | None:
     reservation = Reservation.objects.filter(request_id=request_id, organisation_id=organisation_id).first()
     if reservation is None:
         return None
-    parts = reservation.parts.select_related("allocation").order_by("position")
-    return Reserved(reservation.id, tuple(Part(p.allocation_id, p.allocation.deployment_id, p.micro_st) for p in parts))
+    rows = list(reservation.parts.select_related("allocation__product").order_by("position"))
+    parts = tuple(Part(p.allocation_id, p.allocation.deployment_id, p.micro_st) for p in rows)
+    product = rows[0].allocation.product
+    return Reserved(reservation.id, parts, product.grade, product.window_end)
 
 
 def use_rows(views: Sequence[AllocationView]) -> dict[UUID, AllocationUse]:

@@ -250,6 +250,7 @@ class TestLeavingClients:
             house.near.device = slow
 
         assert row.state == "cut"
+        assert row.kept is None  # who leaves judges nobody
         assert 4 <= row.completion_tokens < 400
         assert row.micro_st == micro_st(CARD, n=PROMPT_TOKENS, c=0, g=row.completion_tokens)
         assert metered(row) == [(PROMPT_TOKENS, row.completion_tokens, row.micro_st)]
@@ -465,3 +466,30 @@ class TestPace:
         assert answer.json()["error"] | {"message": ""} == {
             "message": "", "type": "rate_limit_error", "param": None, "code": "too_fast",
         }  # fmt: skip
+
+
+class TestPromise:
+    """What is kept of a grade is recorded with each request, in numbers only; nothing is billed by it."""
+
+    def test_is_measured_and_kept_by_a_fast_engine(self, house: House, client: openai.OpenAI) -> None:
+        answer = client.chat.completions.with_raw_response.create(model=MODEL, messages=ASK, max_tokens=16)
+
+        (row,) = settled(answer.headers["x-request-id"])
+        assert row.kept is True
+        assert row.first_token_ms is not None and row.first_token_ms <= 2_000
+        assert row.speed_milli is None or row.speed_milli >= 15_000
+
+    def test_is_broken_by_an_engine_that_breaks_off(self, house: House) -> None:
+        house.behave(Behaviour(break_after=8), Behaviour(break_after=8))
+
+        answer = raw(house, {"model": MODEL, "messages": ASK, "stream": True, "max_tokens": 32})
+
+        (row,) = settled(answer.headers["x-request-id"])
+        assert (row.state, row.kept) == ("cut", False)
+
+    def test_is_not_judged_where_nothing_was_delivered(self, house: House) -> None:
+        house.behave(Behaviour(refuse_with=500), Behaviour(refuse_with=500))
+
+        answer = raw(house, {"model": MODEL, "messages": ASK})
+
+        assert {row.kept for row in settled(answer.headers["x-request-id"])} == {None}
