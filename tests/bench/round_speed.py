@@ -51,14 +51,15 @@ def main() -> int:
     options = parser.parse_args()
     django.setup()
     sizes = [1_000, 10_000, *([100_000] if options.large else [])]
-    with _own_database():
+    with own_database():
         figures = [figure for size in sizes for figure in measure(size)]
     report(figures)
     return 0 if all(figure["ok"] for figure in figures) else 1
 
 
 @contextmanager
-def _own_database() -> Iterator[None]:
+def own_database() -> Iterator[None]:
+    """A database of its own with a small market, gone afterwards."""
     with connection._nodb_cursor() as cursor:
         cursor.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
         cursor.execute(f"CREATE DATABASE {NAME}")
