@@ -27,6 +27,25 @@ def new() -> UUID:
     with _lock:
         _last = max(moment, _last + 1)
         value = _last
+    return _laid_out(value)
+
+
+def many(count: int) -> list[UUID]:
+    """As many ids as so many calls of `new` would give, in their order, with one draw of randomness for all."""
+    global _last  # noqa: PLW0603  (as above)
+    raw = os.urandom(10 * count)
+    now = (time.time_ns() // 1_000_000) << 74
+    moments = sorted(now | int.from_bytes(raw[at : at + 10]) >> 6 for at in range(0, len(raw), 10))
+    values = []
+    with _lock:
+        for moment in moments:
+            _last = max(moment, _last + 1)
+            values.append(_last)
+    return [_laid_out(value) for value in values]
+
+
+def _laid_out(value: int) -> UUID:
+    """48 bits of milliseconds and 74 of randomness around the bits that say version and variant."""
     milliseconds, high, low = value >> 74, value >> 62 & 0xFFF, value & (1 << 62) - 1
     return UUID(int=milliseconds << 80 | 0x7 << 76 | high << 64 | 0x2 << 62 | low)
 

@@ -4,6 +4,7 @@ from ledger.selectors.balances import Balance, balance, wallet
 from ledger.selectors.breaches import Breach, verify
 from ledger.selectors.lookups import (
     HoldRow,
+    Stepped,
     account_facts,
     account_id,
     due_holds,
@@ -22,6 +23,7 @@ __all__ = [
     "HoldRow",
     "Movement",
     "Statement",
+    "Stepped",
     "account_facts",
     "account_id",
     "balance",

@@ -69,17 +69,18 @@ def _tell_replays(drafts: Sequence[HoldDraft]) -> tuple[dict[str, UUID], list[Ho
 
 
 @transactional
-def change_holds(changes: Sequence[HoldChange], *, now: datetime) -> list[UUID | None]:
+def change_holds(changes: Sequence[HoldChange], *, now: datetime, keys_are_new: bool = False) -> list[UUID | None]:
     """Make these changes one after the other, all or none; gives the child of each split, and None for the others.
 
     Void, release and expire without an amount take all that is left. A key that
-    was used before, with the same content, is a replay.
+    was used before, with the same content, is a replay; who knows that no key can
+    have been used (`keys_are_new`) need not have them looked up.
 
     :raises HoldClosed: the hold was resolved before, under another key.
     :raises HoldExhausted: more is taken than is left.
     :raises KeyConflict, InsufficientFunds, UnknownHold, UnknownTransfer, BadAmount, Busy: see there.
     """
-    return _apply(changes, [], now)[0]
+    return _apply(changes, [], now, keys_are_new=keys_are_new)[0]
 
 
 @transactional
@@ -113,14 +114,15 @@ def expire_holds(*, now: datetime, limit: int) -> int:
 
 
 def _apply(
-    changes: Sequence[HoldChange], drafts: Sequence[TransferDraft], now: datetime
+    changes: Sequence[HoldChange], drafts: Sequence[TransferDraft], now: datetime, *, keys_are_new: bool = False
 ) -> tuple[list[UUID | None], list[UUID]]:
     facts = transfers.check(drafts)
     hold_ids = {change.hold_id for change in changes}
     locked = locks.accounts(facts, of_holds=hold_ids)
     batch = transfers.prepare(drafts)
     transfer_ids = _transfer_ids(changes, batch.ids)
-    children, new = _tell_steps(changes, transfer_ids)
+    earlier = {} if keys_are_new else selectors.stepped({change.key for change in changes})
+    children, new = _tell_steps(changes, transfer_ids, earlier)
     rows = selectors.holds(hold_ids)
     account_of = {hold_id: row.account_id for hold_id, row in rows.items()}
     amounts = kernel.resolve(new, {hold_id: row.rest_micros for hold_id, row in rows.items()})
@@ -159,10 +161,9 @@ def _transfer_id(change: HoldChange, transfer_ids: Mapping[str, UUID]) -> UUID |
 
 
 def _tell_steps(
-    changes: Sequence[HoldChange], transfer_ids: Mapping[str, UUID]
+    changes: Sequence[HoldChange], transfer_ids: Mapping[str, UUID], earlier: Mapping[str, selectors.Stepped]
 ) -> tuple[dict[str, UUID], list[HoldChange]]:
-    """The child of each split by key, and the changes that are not stored yet."""
-    earlier = selectors.stepped({change.key for change in changes})
+    """The child of each split by key, and the changes that are not stored (`earlier`) yet."""
     children = {key: step.child_id for key, step in earlier.items() if step.child_id is not None}
     seen: dict[str, HoldChange] = {}
     for change in changes:

@@ -55,7 +55,7 @@ def write_allocations(outcome: Outcome, round_: Round, *, now: datetime) -> list
     """One row a pair; gives their ids, which are also those of their holds."""
     book, pairs = outcome.book, outcome.pairs
     size = len(pairs.quantity)
-    made = [ids.new() for _ in range(size)]
+    made = ids.many(size)
     if not size:
         return made
     column = binary.uuids(made)
@@ -90,7 +90,8 @@ def change_holds(
     """
     changes = _splits(outcome, allocations, grace_seconds) + _releases(outcome, round_)
     if changes:
-        ledger.change_holds(changes, now=now)
+        # Allocations are new with this transaction, and a round is written once.
+        ledger.change_holds(changes, now=now, keys_are_new=True)
 
 
 def _splits(outcome: Outcome, allocations: list[UUID], grace_seconds: int) -> list[HoldChange]:

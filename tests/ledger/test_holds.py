@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 
 from accounts.kernel import ids
 from ledger import selectors, services
@@ -171,6 +172,15 @@ class TestChangeHolds:
 
         with pytest.raises(services.KeyConflict):
             change(hold, action, amount, key="fill", **more)
+
+    def test_a_key_that_was_said_to_be_new_is_refused_where_it_is_not(self, funded: Books) -> None:
+        hold = funded.hold(60)
+        change(hold, "release", 10, key="again")
+
+        with pytest.raises(services.KeyConflict), transaction.atomic():
+            again = services.HoldChange("again", hold, "release", 10)
+            services.change_holds([again], now=NOW, keys_are_new=True)
+        assert rest(hold) == 50
 
     def test_refuses_a_childs_id_that_is_taken(self, funded: Books) -> None:
         hold, taken = funded.hold(30), funded.hold(20)

@@ -27,11 +27,19 @@ class TestNew:
 
         assert made == sorted(set(made))
 
+    def test_many_are_as_one_after_the_other(self) -> None:
+        before = ids.new()
+        made = [*ids.many(5_000), ids.new(), *ids.many(3), ids.new()]
+
+        assert [before, *made] == sorted({before, *made})
+        assert {(one.version, one.variant) for one in made} == {(7, "specified in RFC 4122")}
+        assert ids.many(0) == []
+
     def test_never_repeats_between_threads(self) -> None:
         with ThreadPoolExecutor(8) as pool:
-            lots = list(pool.map(lambda _: [ids.new() for _ in range(2_000)], range(8)))
+            lots = list(pool.map(lambda _: [ids.new(), *ids.many(500), ids.new()], range(32)))
 
-        assert len({one for lot in lots for one in lot}) == 16_000
+        assert len({one for lot in lots for one in lot}) == 32 * 502
 
 
 class TestText:
