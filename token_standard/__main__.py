@@ -5,15 +5,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from token_standard import catalogue, traces, usage
+from token_standard import catalogue, commands, traces, usage
 from token_standard.catalogue import Model
 from token_standard.errors import TokenStandardError
+from token_standard.figures import CONTEXTS, GIGA, KIB, decimal
 from token_standard.version import CURRENT, MICRO
 
 BAD_INPUT = 2
-CONTEXTS = (512, 2048, 8192, 32768)
-KIB = 1024
-GIGA = 10**9
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,10 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m token_standard", description=f"Convert model tokens to standard tokens (ST), {CURRENT.name}."
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    cards = commands.add_parser("cards", help="list the published cards", description="List the published cards.")
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    cards = subparsers.add_parser("cards", help="list the published cards", description="List the published cards.")
     cards.set_defaults(run=lambda _: _cards())
-    total = commands.add_parser(
+    total = subparsers.add_parser(
         "total",
         help="value a request trace",
         description="Value every request of a trace: an Azure CSV or Mooncake JSON lines, gzipped or not.",
@@ -52,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     total.add_argument("trace", metavar="TRACE", help="the file")
     total.set_defaults(run=_total)
+    commands.add(subparsers)
     return parser
 
 
@@ -96,22 +95,17 @@ def _columns(model: Model) -> list[str]:
     fp16, fp8 = model.cards.get("fp16"), model.cards["fp8"]
     return [
         model.name + ("*" if fp8.provisional else ""),
-        _decimal(Fraction(shape.parameters, GIGA), 2),
-        _decimal(Fraction(shape.active_parameters, GIGA), 2),
-        _decimal(Fraction(shape.generation_flops(reference), GIGA), 2),
-        _decimal(Fraction(2 * shape.kv_elements, KIB), 1),
-        *(_decimal(usage.st_per_generated(fp16, context=context), 3) if fp16 else "-" for context in CONTEXTS),
-        _decimal(usage.st_per_prompt(fp16, prompt=reference), 4) if fp16 else "-",
-        _decimal(usage.st_per_generated(fp8, context=reference), 3),
-        _decimal(usage.st_per_prompt(fp8, prompt=reference), 4),
+        decimal(Fraction(shape.parameters, GIGA), 2),
+        decimal(Fraction(shape.active_parameters, GIGA), 2),
+        decimal(Fraction(shape.generation_flops(reference), GIGA), 2),
+        decimal(Fraction(2 * shape.kv_elements, KIB), 1),
+        *(decimal(usage.st_per_generated(fp16, context=context), 3) if fp16 else "-" for context in CONTEXTS),
+        decimal(usage.st_per_prompt(fp16, prompt=reference), 4) if fp16 else "-",
+        decimal(usage.st_per_generated(fp8, context=reference), 3),
+        decimal(usage.st_per_prompt(fp8, prompt=reference), 4),
         fp16.short_digest if fp16 else "-",
         fp8.short_digest,
     ]
-
-
-def _decimal(value: Fraction, places: int) -> str:
-    scaled = round(value * 10**places)
-    return f"{scaled // 10**places}.{scaled % 10**places:0{places}d}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,12 @@
+"""The commands of ``python -m token_standard``, one module each; every module has ``add``."""
+
+import argparse
+from typing import Any
+
+from token_standard.commands import card
+
+
+def add(subparsers: "argparse._SubParsersAction[Any]") -> None:
+    """Add all of them; each sets ``run``, which takes the options and gives the lines to print."""
+    for command in (card,):
+        command.add(subparsers)
