@@ -1,0 +1,76 @@
+"""The shapes of every tensor of a decoder, for so many new tokens after so many cached ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from token_standard.graphs.errors import GraphError
+from token_standard.graphs.onnx_file import onnx_package
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def is_past(name: str) -> bool:
+    """Whether an input is a cached key or value, by its name, as exporters call them."""
+    lowered = name.lower()
+    return ("past" in lowered or "cache" in lowered) and "position" not in lowered and "mask" not in lowered
+
+
+def is_dynamic(model: Any, weights: frozenset[str]) -> bool:
+    """Whether any input has a dimension left open."""
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    return any(not dim.HasField("dim_value") for value in inputs for dim in value.type.tensor_type.shape.dim)
+
+
+def infer(model: Any, weights: frozenset[str], *, new: int, past: int) -> Shapes:
+    """Shapes with every open dimension of the inputs bound; tensors that inference cannot tell are left out.
+
+    :raises GraphError: an input whose open dimensions mean nothing known here, or shapes that contradict.
+    """
+    onnx = onnx_package()
+    bound = type(model)()
+    bound.CopyFrom(model)
+    for value in bound.graph.input:
+        if value.name not in weights:
+            _bind(value, new=new, past=past)
+    for value in bound.graph.output:  # a declared open dimension would stand in the way of the inferred one
+        value.type.tensor_type.ClearField("shape")
+    del bound.graph.value_info[:]
+    try:
+        inferred = onnx.shape_inference.infer_shapes(bound, check_type=False, strict_mode=False, data_prop=True)
+    except Exception as error:
+        raise GraphError(f"shape inference failed: {error}") from error
+    graph = inferred.graph
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        if not value.type.tensor_type.HasField("shape"):
+            continue
+        dims = value.type.tensor_type.shape.dim
+        if all(dim.HasField("dim_value") for dim in dims):
+            shapes[value.name] = tuple(dim.dim_value for dim in dims)
+    return shapes
+
+
+def _bind(value: Any, *, new: int, past: int) -> None:
+    dims = value.type.tensor_type.shape.dim
+    for dim, size in zip(dims, _sizes(value.name, len(dims), new=new, past=past), strict=True):
+        if not dim.HasField("dim_value"):
+            if size is None:
+                raise GraphError(f"input {value.name!r} has an open dimension whose meaning is not known")
+            dim.dim_value = size
+
+
+def _sizes(name: str, rank: int, *, new: int, past: int) -> tuple[int | None, ...]:
+    """What each dimension of an input stands for: batch 1, new tokens, cached ones; None where it must be fixed."""
+    lowered = name.lower()
+    if is_past(name) and rank == 4:
+        return (1, None, past, None)
+    if "mask" in lowered:
+        known: dict[int, tuple[int | None, ...]] = {2: (1, past + new), 4: (1, 1, new, past + new)}
+        return known.get(rank, (None,) * rank)
+    if "ids" in lowered or "position" in lowered or "tokens" in lowered:
+        return {1: (new,), 2: (1, new)}.get(rank, (None,) * rank)
+    if "embed" in lowered or "hidden" in lowered:
+        return {2: (new, None), 3: (1, new, None)}.get(rank, (None,) * rank)
+    return (None,) * rank
