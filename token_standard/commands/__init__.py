@@ -3,10 +3,10 @@
 import argparse
 from typing import Any
 
-from token_standard.commands import card, estimate
+from token_standard.commands import card, convert, devices, estimate
 
 
 def add(subparsers: "argparse._SubParsersAction[Any]") -> None:
     """Add all of them; each sets ``run``, which takes the options and gives the lines to print."""
-    for command in (card, estimate):
+    for command in (card, estimate, convert, devices):
         command.add(subparsers)
