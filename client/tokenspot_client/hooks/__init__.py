@@ -1,0 +1,1 @@
+"""Metering library: hooks that count what a model computes."""
