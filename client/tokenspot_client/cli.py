@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from token_standard.__main__ import main as token_standard
 from tokenspot_client import trading
 from tokenspot_client.api import ApiProblem, Client
 from tokenspot_client.certificate import check_round
@@ -27,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"`tokenspot {given[0]}` runs where the server is installed; it is not here.", file=sys.stderr)
             return 2
         return int(server[given[0]].load()(given[1:]))
+    if given[:1] == ["estimate"]:  # needs neither site nor key
+        return token_standard(given)
     options = _parser().parse_args(given)
     try:
         options.run(Client(options.url, options.key), options)
@@ -58,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     verify_round.add_argument("number", type=int)
     verify_round.add_argument("--save", type=Path, help="keep the certificate in this file")
     verify_round.set_defaults(run=_verify_round)
+    commands.add_parser("estimate", help="standard tokens of a request or a trace; --help says how; needs no site")
     commands.add_parser("verify", help="check every invariant of the database (where the server is installed)")
     commands.add_parser("replay", help="a trace through market, meter and bill (where the server is installed)")
     return parser
