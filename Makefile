@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python -m config.services.run --
 
-.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel lint bench bench-peers bench-full clear-books clear-cases docs-check messages lock
+.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel test-jax lint bench bench-peers bench-full clear-books clear-cases docs-check messages lock
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -35,6 +35,12 @@ test-reliability: env-dev
 ## make test-kernel  the pure parts only, no database, seconds
 test-kernel: env-dev
 	@TOKENSPOT_NO_SERVICES=1 $(BIN)/python -m pytest -p no:django $$(find tests -type d -name kernel | sort) $(ARGS)
+
+## make test-jax     the StableHLO count against JAX's own, in an environment of its own (.venv-jax)
+test-jax:
+	@$(PYTHON) -m venv .venv-jax
+	@.venv-jax/bin/python -m pip install -q --disable-pip-version-check jax==0.10.2
+	@PYTHONPATH=. .venv-jax/bin/python tests/token_standard/optional/jax_programs.py
 
 ## make lint         format, style, types, layers, migrations
 lint: env-dev
