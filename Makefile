@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python -m config.services.run --
 
-.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel test-jax lint bench bench-peers bench-full clear-books clear-cases docs-check messages lock
+.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel test-jax test-torch-export lint bench bench-peers bench-full clear-books clear-cases docs-check messages lock
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -41,6 +41,12 @@ test-jax:
 	@$(PYTHON) -m venv .venv-jax
 	@.venv-jax/bin/python -m pip install -q --disable-pip-version-check jax==0.10.2
 	@PYTHONPATH=. .venv-jax/bin/python tests/token_standard/optional/jax_programs.py
+
+## make test-torch-export  ONNX files that PyTorch exports, and its FLOP counter, in an environment of its own (.venv-torch-export)
+test-torch-export:
+	@$(PYTHON) -m venv .venv-torch-export
+	@.venv-torch-export/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0 transformers==5.24.0 onnx==1.23.2 onnxscript==0.7.2
+	@PYTHONPATH=. .venv-torch-export/bin/python -W ignore tests/token_standard/optional/torch_exports.py
 
 ## make lint         format, style, types, layers, migrations
 lint: env-dev
