@@ -32,7 +32,7 @@ class Client:
         self.has_key = bool(key)
         self._http = httpx.Client(
             base_url=(base_url or os.environ.get("TOKENSPOT_URL", "http://127.0.0.1:8000")).rstrip("/"),
-            headers={"Authorization": f"Bearer {key}"},
+            headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=timeout,
         )
 

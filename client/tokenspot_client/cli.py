@@ -33,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(given)
     try:
         options.run(Client(options.url, options.key), options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has seen enough, as in `... | head`
     except ApiProblem as problem:
         print(f"{problem.code}: {problem}", file=sys.stderr)
         return 1

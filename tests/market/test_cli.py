@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Event, Thread
 from typing import Any
 
 import httpx
@@ -117,3 +121,37 @@ def test_verify_a_round_names_ones_own_orders(run: Any, order: list[str], live_w
     first, *own = told.splitlines()
     assert code == 0 and first.startswith(f"Round {round_number} holds: 2 orders, 1 prices")
     assert [line.split()[1] for line in own] == [number]
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:
+    closed = Event()
+
+    class Site(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            closed.wait(30)
+            body = json.dumps({"data": [{"slug": "line", "display_name": "Line"}] * 5_000}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Site) as site:
+        Thread(target=site.handle_request, daemon=True).start()
+        command = [
+            sys.executable,
+            "-m",
+            "tokenspot_client.cli",
+            "--url",
+            f"http://127.0.0.1:{site.server_port}",
+            "lines",
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+            assert running.stdout and running.stderr
+            running.stdout.close()
+            closed.set()
+            said = running.stderr.read()
+
+    assert (running.returncode, said) == (0, b"")
