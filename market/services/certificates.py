@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from accounts.kernel import ids
 from market import selectors
 from market.kernel.errors import NotFound
-from market.kernel.freezing import Ints
+from market.kernel.freezing import BID, Ints
 from market.kernel.seeds import pseudonyms
 from market.matching_engine import certificate_reading as reading
 from market.models import Certificate, Order, Round
@@ -29,11 +30,23 @@ _MOST_OWN = 1_000
 
 
 @dataclass(frozen=True)
+class OwnPart:
+    """A product that an order took part in: its limit there (micro-yuan per million ST), and what filled (ST)."""
+
+    product_id: UUID
+    limit_micros: int
+    filled_st: int
+
+
+@dataclass(frozen=True)
 class OwnOrder:
-    """An order of the reader and its pseudonym in a round's certificate."""
+    """An order of the reader, its pseudonym in a round's certificate, and what it says: ST that took part, and where."""
 
     order_id: UUID
     pseudonym: str
+    side: str
+    quantity_st: int
+    parts: tuple[OwnPart, ...]
 
 
 def write(outcome: Outcome, round_: Round) -> None:
@@ -133,17 +146,50 @@ def own(number: int, *, market_id: UUID, organisation_id: UUID) -> list[OwnOrder
     round_, document = _stored(number, market_id)
     if document.get("version", 1) == 1:
         return []
-    printed = {one for part in document["components"] for one in v1.leaves(part["pseudonym"])}
+    printed = {
+        one: (part, at) for part in document["components"] for at, one in enumerate(v1.leaves(part["pseudonym"]))
+    }
     rows = Order.objects.filter(organisation_id=organisation_id, market_id=market_id, created_at__lte=round_.closed_at)
     open_then = rows.filter(expires_at__gte=round_.closed_at).order_by("-id").values_list("id", flat=True)[:_MOST_OWN]
     found = list(open_then)
     column = np.frombuffer(b"".join(one.bytes for one in found), dtype="V16")
     return [
-        OwnOrder(order_id, pseudonym.hex())
+        _own(order_id, pseudonym.hex(), *printed[pseudonym.hex()])
         for key in round_keys(round_.id)
         for order_id, pseudonym in zip(found, pseudonyms(column, key=key), strict=True)
         if pseudonym.hex() in printed
     ]
+
+
+def _own(order_id: UUID, pseudonym: str, part: dict[str, Any], at: int) -> OwnOrder:
+    """One order of a stored component. The cells of a product have one limit, and their fills are added up."""
+    headers = [cell[0] for cell in part["cells"]]
+    lots = dict(_fills(part, at))
+    limit: dict[UUID, int] = {}
+    filled: Counter[UUID] = Counter()
+    for cell, micros in _limits(part, at):
+        product_id = ids.decode("prd", headers[cell]["product"])
+        limit[product_id] = micros
+        filled[product_id] += lots.get(cell, 0) * int(headers[cell]["lot_st"])
+    return OwnOrder(
+        order_id,
+        pseudonym,
+        "buy" if part["side"][at] == BID else "sell",
+        part["quantity"][at] * int(headers[0]["lot_st"]),
+        tuple(OwnPart(one, micros, filled[one]) for one, micros in limit.items()),
+    )
+
+
+def _limits(part: dict[str, Any], at: int) -> list[tuple[int, int]]:
+    if "limits" not in part:
+        return [(0, part["limit"][at])]
+    return [(cell, limit) for cell, limit in part["limits"][at]]
+
+
+def _fills(part: dict[str, Any], at: int) -> list[tuple[int, int]]:
+    if "fills" not in part:
+        return [(0, part["fill"][at])] if part["fill"][at] else []
+    return [(cell, lots) for cell, lots in part["fills"][at]]
 
 
 def _stored(number: int, market_id: UUID) -> tuple[RoundView, dict[str, Any]]:
@@ -161,8 +207,6 @@ def _products(part: dict[str, Any], *, is_first: bool) -> Sequence[UUID]:
 def _expanded(part: dict[str, Any]) -> dict[str, Any]:
     pseudonym = v1.leaves(part["pseudonym"])
     count = len(pseudonym)
-    limits = part.get("limits") or [[(0, limit)] for limit in part["limit"]]
-    fills = part.get("fills") or [[(0, lots)] if lots else [] for lots in part["fill"]]
     minimum = part.get("minimum") or [0] * count
     group, deployment = (part.get(name) or [None] * count for name in ("group", "deployment"))
     orders = [
@@ -174,8 +218,8 @@ def _expanded(part: dict[str, Any]) -> dict[str, Any]:
             "cohort": part["cohort"][at],
             "group": group[at],
             "deployment": deployment[at],
-            "limits": {str(cell): str(limit) for cell, limit in limits[at]},
-            "fills": {str(cell): str(lots) for cell, lots in fills[at]},
+            "limits": {str(cell): str(limit) for cell, limit in _limits(part, at)},
+            "fills": {str(cell): str(lots) for cell, lots in _fills(part, at)},
         }
         for at in range(count)
     ]

@@ -12,12 +12,12 @@ from django.http.response import HttpResponseBase
 from django.views import View
 
 from accounts.http.web import not_found_page
-from accounts.kernel import ids
 from market import selectors
 from market.kernel.errors import NoMarket, NotFound
 from market.matching_engine import certificate as checker
 from market.matching_engine import certificate_reading as reading
 from market.services import certificates
+from market.services.certificates import OwnOrder
 
 # A page checks rounds of up to so many orders while its reader waits; beyond, the reader's own machine does.
 _CHECKED_AT_ONCE = 5_000
@@ -76,16 +76,15 @@ def verdict(round_: selectors.RoundView, organisation_id: UUID | None) -> dict[s
     return {"checked": True, "broken": checker.check_round(reading.read(found))}
 
 
-def own(round_: selectors.RoundView, organisation_id: UUID | None) -> list[dict[str, str]]:
-    """The reader's own orders in a certificate, by public id and pseudonym."""
+def own(round_: selectors.RoundView, organisation_id: UUID | None) -> list[OwnOrder]:
+    """The reader's own orders in a certificate."""
     if organisation_id is None or not round_.fills:
         return []
     market_id = selectors.the_market().id
     try:
-        found = certificates.own(round_.number, market_id=market_id, organisation_id=organisation_id)
+        return certificates.own(round_.number, market_id=market_id, organisation_id=organisation_id)
     except NotFound:
         return []
-    return [{"order": ids.encode("ord", one.order_id), "pseudonym": one.pseudonym} for one in found]
 
 
 def _number(text: str) -> int:

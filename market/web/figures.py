@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
@@ -20,7 +21,7 @@ from market.kernel.orders import OrderDraft
 from market.kernel.text import price_text
 from market.selectors import AllocationView, DepthLevel, LineView, MarketState, OrderView, ProductView, RoundPriceView
 from market.services.preview import Preview
-from market.web import cancelling, labels, wishes
+from market.web import bands, cancelling, certificates, labels, wishes
 
 HISTORY = 60
 CHEAPEST = 8
@@ -114,17 +115,28 @@ def live(
 
 
 def cheapest_hours(product: ProductView, organisation_id: UUID | None, *, now: datetime) -> list[dict[str, Any]]:
-    """The cheapest open windows of the product's line and grade: by best offer, else by the last trade."""
+    """The cheapest open windows of the product's line and grade: by best offer, else by the last trade.
+
+    `percent` is the length of an hour's bar: its price against the dearest of those listed.
+    """
     found = selectors.products(product.line, now, grade=product.grade, organisation_id=organisation_id)
     offers, quotes = selectors.best_offers(found, now=now), selectors.quotes(found, now=now)
-    hours = []
+    hours: list[dict[str, Any]] = []
     for one in found:
         offer = offers.get(one.id)
         price = offer if offer is not None else quotes[one.id].last_price_micros
         if price is not None:
             hours.append({"product": one, "price_micros": price, "on_offer": offer is not None})
     hours.sort(key=lambda hour: (hour["price_micros"], hour["product"].window_start))
-    return [{**hour, "shown": hour["product"].id == product.id} for hour in hours[:CHEAPEST]]
+    dearest = max((hour["price_micros"] for hour in hours[:CHEAPEST]), default=1)
+    return [
+        {
+            **hour,
+            "shown": hour["product"].id == product.id,
+            "percent": max(1, hour["price_micros"] * 100 // dearest),
+        }
+        for hour in hours[:CHEAPEST]
+    ]
 
 
 def ladder(levels: list[DepthLevel], depth: selectors.Depth) -> list[dict[str, Any]]:
@@ -143,15 +155,22 @@ def ladder(levels: list[DepthLevel], depth: selectors.Depth) -> list[dict[str, A
 
 
 def curve_figure(
-    product: ProductView, last: RoundPriceView | None, *, now: datetime, depth: selectors.Depth | None = None
+    product: ProductView,
+    last: RoundPriceView | None,
+    *,
+    now: datetime,
+    depth: selectors.Depth | None = None,
+    limits: Mapping[str, Collection[int]] | None = None,
 ) -> dict[str, Any]:
     """Supply and demand of the last round that traded, else of the open book, as a chart and its table.
 
-    In the open book the levels of `depth` with an own order are banded.
+    Levels with an own order are banded: those of `depth` in the open book, of a round those of its `limits` (by side).
     """
-    own: list[dict[str, str]] = []
+    own: list[bands.Band] = []
     if last is not None and last.curve:
         demand, supply = ([(price, size) for price, size in last.curve[side]] for side in ("demand", "supply"))
+        if limits:
+            own = [*bands.of("demand", demand, limits["buy"]), *bands.of("supply", supply, limits["sell"])]
         clearing: dict[str, str] | None = {
             "quantity": _millions(last.volume_st),
             "price": price_text(last.price_micros or 0),
@@ -165,7 +184,10 @@ def curve_figure(
         demand, supply = selectors.book_curve(product, now=now)
         clearing = None
         if depth is not None:
-            own = [*_own("demand", depth.bids), *_own("supply", depth.offers)]
+            own = [
+                *bands.of("demand", demand, {one.price_micros for one in depth.bids if one.own}),
+                *bands.of("supply", supply, {one.price_micros for one in depth.offers if one.own}),
+            ]
         title = _("Open supply and demand")
         summary = _("Nothing has traded in this hour yet.")
     names = {"demand": _("Bids"), "supply": _("Offers")}
@@ -173,12 +195,17 @@ def curve_figure(
         "title": title,
         "summary": summary,
         "empty": not demand and not supply,
-        "legend": [("demand", names["demand"]), ("supply", names["supply"])],
+        "legend": [
+            ("demand", names["demand"]),
+            ("supply", names["supply"]),
+            *((css, words) for css, words in bands.LEGEND.items() if any(one.css == css for one in own)),
+        ],
+        "note": bands.told(own),
         "corner": clearing["text"] if clearing else "",
         "headers": [_("Side and price, CN¥/M ST"), _("Cumulative quantity, ST")],
         "rows": [
-            *((f"{names['demand']} {formats.per_million_number(price)}", formats.tokens_exact(size)) for price, size in demand),
-            *((f"{names['supply']} {formats.per_million_number(price)}", formats.tokens_exact(size)) for price, size in supply),
+            (bands.row(names[side], side, price, own), formats.tokens_exact(size))
+            for side, steps in (("demand", demand), ("supply", supply)) for price, size in steps
         ],
         "data": {
             "x": _("Quantity, M ST"),
@@ -187,7 +214,7 @@ def curve_figure(
             "demand": _steps(demand),
             "supply": _steps(supply),
             "clearing": clearing,
-            "own": own,
+            "own": [one.data for one in own],
         },
     }  # fmt: skip
 
@@ -265,7 +292,9 @@ def life_line(view: OrderView, allocations: list[dict[str, Any]]) -> list[tuple[
         events.append(("done", _("Worst case held"), view.created_at, worst))
     happened = [*_changes(view), *(_match(one["view"]) for one in allocations)]
     events += [("done", title, at, text) for at, title, text in sorted(happened, key=itemgetter(0))]
-    if view.is_open:
+    if view.status == "pending_cancel":
+        events.append(("now", _("Being cancelled: its round is cleared first"), None, ""))
+    elif view.is_open:
         events.append(("now", _("Waits for the next round"), None, ""))
     elif view.status == "cancelled":
         events.append(("failed", _("Rest cancelled, its hold given back"), view.ended_at, ""))
@@ -319,29 +348,23 @@ def round_page(number: int, organisation_id: UUID | None) -> dict[str, Any]:
     visible = {one.slug for one in selectors.lines(organisation_id)}
     prices = [one for one in selectors.round_prices(view.id) if one.product.line in visible]
     traded = [{"view": one, "grade": labels.grade(one.product.grade)} for one in prices if one.volume_st]
-    shown = traded[0]["view"] if traded else None
+    own = certificates.own(view, organisation_id)
+    drawn = [one["view"] for one in traded if one["view"].curve]
+    mine = {part.product_id for one in own for part in one.parts}
+    shown = next((one for one in drawn if one.product.id in mine), drawn[0] if drawn else None)
     return {
         "market": market,
         "round": view,
         "traded": traded,
         "untraded": [{"view": one, "grade": labels.grade(one.product.grade)} for one in prices if not one.volume_st],
         "shown": shown,
-        "curve": curve_figure(shown.product, shown, now=view.closed_at) if shown else None,
+        "curve": curve_figure(shown.product, shown, now=view.closed_at, limits=bands.limits(own, shown.product.id))
+        if shown
+        else None,
+        "own": bands.rows(own),
         "previous": number - 1 if number > 1 else None,
         "following": number + 1 if number < market.round_number else None,
     }
-
-
-def _own(side: str, levels: list[DepthLevel]) -> list[dict[str, str]]:
-    """From where to where each level with an own order lies on its curve."""
-    found, end = [], 0
-    for level in levels:
-        start, end = end, end + level.quantity_st
-        if level.own:
-            found.append(
-                {"side": side, "from": _millions(start), "to": _millions(end), "price": price_text(level.price_micros)}
-            )
-    return found
 
 
 def _steps(steps: list[Level]) -> list[list[str]]:

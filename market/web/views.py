@@ -10,8 +10,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.dateparse import parse_datetime
-from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views import View
 
 from accounts.http.web import ActorPage, not_found_page
@@ -33,6 +32,10 @@ REFUSED = 422
 PAGE = 50
 ROUNDS_PAGE = 25
 DEFAULT_GRADE = "interactive"
+_CANCELLED = {
+    False: gettext_lazy("The order is cancelled and its hold given back."),
+    True: gettext_lazy("The order is being cancelled: what the round being cleared now leaves of it."),
+}
 
 
 def _organisation(request: HttpRequest) -> UUID | None:
@@ -294,13 +297,13 @@ class CancelOrder(ActorPage):
     def post(self, request: HttpRequest, public_id: str) -> HttpResponse:
         """Cancel and go back to the order."""
         try:
-            services.orders.cancel(ids.decode("ord", public_id), actor=self.actor, now=clock.now())
+            view = services.orders.cancel(ids.decode("ord", public_id), actor=self.actor, now=clock.now())
         except (ids.BadId, NotFound):
             return not_found_page(request)
         except DomainError as error:
             messages.error(request, explain(error).text)
         else:
-            messages.success(request, _("The order is cancelled and its hold given back."))
+            messages.success(request, _CANCELLED[view.status == "pending_cancel"])
         return redirect("market:order", public_id=public_id)
 
 
@@ -346,7 +349,6 @@ class RoundPage(View):
         try:
             context = figures.round_page(int(number), _organisation(request))
             context["verdict"] = certificates.verdict(context["round"], _organisation(request))
-            context["own"] = certificates.own(context["round"], _organisation(request))
         except (NotFound, NoMarket):
             return not_found_page(request)
         return render(request, "market/round.html", context)

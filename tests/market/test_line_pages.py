@@ -37,8 +37,8 @@ def cheapest(text):
     if "Cheapest hours ahead" not in text:
         return []
     table = text.split("Cheapest hours ahead")[1].split("</table>")[0]
-    row = r'<a href="([^"]+)">.*?<td class="num">([^<]+)</td><td>([^<]+)</td>'
-    return [(unescape(href), price, what) for href, price, what in re.findall(row, table)]
+    row = r'<a href="([^"]+)">.*?<b>([^<]+)</b></span></td><td>([^<]+)</td>'
+    return [(unescape(href), price, what) for href, price, what in re.findall(row, table, re.S)]
 
 
 class TestCheapestHours:
@@ -55,6 +55,15 @@ class TestCheapestHours:
         there = Client().get(found[0][0]).content.decode()
         assert f'value="{(live_world.window + 2 * HOUR).isoformat()}" checked' in there
         assert text.count("shown here") == 1
+
+    def test_have_bars_as_long_as_their_price(self, live_world, seller):
+        for number, price in ((0, 2_000_000), (2, 1_700_000)):
+            offer_in(live_world, seller, number, price)
+
+        text = Client().get(address(live_world), at(live_world)).content.decode()
+
+        table = text.split("Cheapest hours ahead")[1].split("</table>")[0]
+        assert re.findall(r'<rect width="(\d+)%"', table) == ["85", "100"]
 
     def test_say_where_only_a_last_price_is_known(self, live_world, seller):
         live_world.bid(live_world.organisation("buyer", yuan=10), 1_000, 1_900_000)
