@@ -76,6 +76,11 @@ class OrderView:
         return self.status in OPEN_STATES
 
     @property
+    def is_cancellable(self) -> bool:
+        """Whether it may still be changed or cancelled: of one that is being cancelled, its round decides."""
+        return self.is_open and self.status != "pending_cancel"
+
+    @property
     def average_micros(self) -> int | None:
         """Average price paid or received, rounded half up; None before the first fill."""
         return (2 * self.paid_exact + self.filled_st) // (2 * self.filled_st) if self.filled_st else None
@@ -186,9 +191,11 @@ def by_client_id(organisation_id: UUID, client_order_ids: Collection[str]) -> di
 
 
 def open_count(actor: Actor) -> int:
-    """How many orders of the actor's organisation are open."""
+    """How many orders of the actor's organisation may still be cancelled: open ones, but those being ended."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM market_book WHERE organisation_id = %s", [actor.organisation_id])
+        cursor.execute(
+            "SELECT count(*) FROM market_book WHERE organisation_id = %s AND ending IS NULL", [actor.organisation_id]
+        )
         row = cursor.fetchone()
     return int(row[0]) if row else 0
 

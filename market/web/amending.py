@@ -117,7 +117,7 @@ class AmendForm(forms.Form):
 
 def may_amend(view: OrderView, actor: Actor) -> bool:
     """Whether the order's page offers the form."""
-    return view.is_open and view.side == "buy" and not view.is_flexible and actor.can("orders:write")
+    return view.is_cancellable and view.side == "buy" and not view.is_flexible and actor.can("orders:write")
 
 
 def order_page(
