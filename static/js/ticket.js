@@ -39,7 +39,7 @@
     choice.focus();
   });
 
-  // The ticket is long: after each step its first fault, else its top, is in view.
+  // The ticket is long: after each step its first fault, else its top, is in view, and has the focus.
   document.addEventListener("htmx:afterSettle", (event) => {
     if (event.target.id !== "ticket-body") return;
     const fault = event.target.querySelector("[aria-invalid=true], .error");
@@ -48,6 +48,7 @@
       if (fault.matches("input, select")) fault.focus({ preventScroll: true });
     } else if (event.target.getBoundingClientRect().top < 0) (sheet() ?? event.target).scrollIntoView();
     if (sheet()?.matches(":popover-open") && !fault) sheet().scrollTop = 0;
+    if (!fault) event.target.querySelector("[data-step]")?.focus({ preventScroll: true });
   });
 
   function guard() {
