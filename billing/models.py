@@ -288,6 +288,26 @@ class DayClose(models.Model):
         ]
 
 
+class Credit(models.Model):
+    """What a seller gave back to a buyer for one charge of the market, out of what it had; less where it had less."""
+
+    charge = models.OneToOneField("market.Charge", models.PROTECT, related_name="+")
+    buyer = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    seller = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    delivery_date = models.DateField()
+    currency = models.CharField(max_length=3)
+    owed_micros = models.BigIntegerField()
+    paid_micros = models.BigIntegerField()
+    paid_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="credit_within_owed", condition=Q(paid_micros__gte=0, paid_micros__lte=F("owed_micros"))
+            ),
+        ]
+
+
 class NumberSeries(models.Model):
     """The last invoice number of a series; the row is locked while a number is taken."""
 

@@ -16,8 +16,9 @@ def rate(**_: object) -> int:
 
 @shared_task(name=enqueue.CLOSE_DAYS)
 def close_days(**_: object) -> int:
-    """Close the delivery days that ended at least a day ago."""
-    return services.close_days(now=clock.now())
+    """Close the delivery days that ended at least a day ago, then pay what sellers owe for them."""
+    now = clock.now()
+    return services.close_days(now=now) + services.credits.pay(now=now)
 
 
 @shared_task(name=enqueue.INVOICE)

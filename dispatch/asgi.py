@@ -43,6 +43,8 @@ _OPEN_MOST = 256
 _QUEUE_SECONDS = 10.0  # how long a request that comes too fast for what was bought waits here
 _LOOK_AGAIN_SECONDS = 1.0  # others give back what they did not use
 _CLOSE_RETRIES = (0.2, 1.0, 3.0)
+# What an engine answers where the request is at fault, and not its seller.
+_REQUESTS_FAULT = {"status_400", "status_413", "status_415", "status_422"}
 _UNAVAILABLE = (OperationalError, InterfaceError)
 POOL_THREADS = 8
 _pool = ThreadPoolExecutor(max_workers=POOL_THREADS, thread_name_prefix="gateway")
@@ -164,6 +166,7 @@ def _begin(raw: bytes, chat: bool, actor: Actor, request_id: str) -> tuple[Asked
 async def _deliver(exchange: Exchange, asked: Asked, opened: Opened, actor: Actor, gone: asyncio.Task[None]) -> None:
     """Try deployments until one begins to answer; a client never sees the ones that did not."""
     failed = set()
+    first, only_sellers_failed = opened, True
     for attempt in range(1, _ATTEMPTS + 1):
         relay = Relay(exchange, asked, opened)
         usage = await relay.run(gone)
@@ -171,6 +174,7 @@ async def _deliver(exchange: Exchange, asked: Asked, opened: Opened, actor: Acto
             await relay.finish(usage)
             return
         failed.add(opened.deployment.id)
+        only_sellers_failed &= relay.is_sellers_fault
         if gone.done() or attempt == _ATTEMPTS:
             break
         try:
@@ -178,7 +182,13 @@ async def _deliver(exchange: Exchange, asked: Asked, opened: Opened, actor: Acto
         except (NoAllocation, BeyondPace):
             break
     if not gone.done():
+        if only_sellers_failed:
+            await _in_pool(_fall_short, first)
         raise EngineFailed("No deployment that sold to you answered. Nothing is billed for this request.")
+
+
+def _fall_short(opened: Opened) -> None:
+    services.fall_short(opened, now=clock.now())
 
 
 def _begin_again(asked: Asked, actor: Actor, request_id: str, avoid: frozenset[Any]) -> Opened:
@@ -204,7 +214,9 @@ class Relay:
         self._first_after: float | None = None
         self._last_after: float | None = None
         self._client_left = False
+        self._blocked = 0.0  # seconds that the client took to read
         self._cached = 0
+        self.is_sellers_fault = False
         self._finish_reason = ""
         self._state = State.FAILED
 
@@ -257,12 +269,14 @@ class Relay:
                 await self._start()  # an answer without a word is an answer
 
     async def _pass_on(self, piece: Piece) -> None:
-        self._last_after = time.monotonic() - self._began
+        arrived = time.monotonic()
+        self._last_after = arrived - self._began - self._blocked
         if self._first_after is None:
             self._first_after = self._last_after
         if self._asked.stream:
             await self._start()
             await self._exchange.write(self._answer.event(piece))
+            self._blocked += time.monotonic() - arrived
         self._delivered.add(piece.text, piece.thought)
 
     async def _start(self) -> None:
@@ -277,6 +291,7 @@ class Relay:
         if isinstance(ended, EngineError | TimeoutError):
             reason = ended.reason if isinstance(ended, EngineError) else "too_slow"
             log.warning("dispatch.engine_failed", **self._names(), reason=reason)
+            self.is_sellers_fault = reason not in _REQUESTS_FAULT
         elif not isinstance(ended, asyncio.CancelledError | OSError):
             log.error("dispatch.relay_failed", **self._names(), error=type(ended).__name__)
         return State.CUT if self._asked.stream and not self._delivered.nothing else State.FAILED

@@ -35,6 +35,7 @@ SCOPE = "inference"
 SOURCE = "gateway"
 DEFAULT_MAX_TOKENS = 1_024
 STALE_AFTER = timedelta(minutes=20)  # beyond the life of a reservation, and of any request
+LATELY, FIRST_EXPECTED = 100, 128  # requests that tell how long the next one is; tokens where there were none
 State = RequestLog.State
 
 
@@ -168,10 +169,26 @@ def close_request(opened: Opened, outcome: Outcome, *, now: datetime) -> Usage:
         if outcome.state == State.FAILED:
             trading.draws.release(opened.reservation_id, now=now)
             return usage
-        trading.draws.settle(opened.reservation_id, used_micro_st=usage.micro_st, now=now)
+        trading.draws.settle(opened.reservation_id, used_micro_st=usage.micro_st, now=now, kept=kept)
         operator = actors.of_organisation(organisations.operator_id())
         metering.ingest_records([_event(opened, outcome, usage, now)], sender=operator, now=now)
     return usage
+
+
+def fall_short(opened: Opened, *, now: datetime) -> int:
+    """Nobody that sold to the buyer delivered this request, and no one but the sellers is at fault; gives the micro-ST due.
+
+    What it would have used is its prompt and, since nobody knows, as many tokens as such requests of the buyer came to
+    lately, within its own limit.
+    """
+    buyer = RequestLog.objects.values_list("organisation_id", flat=True).get(id=opened.log_id)
+    lately = RequestLog.objects.filter(organisation_id=buyer, line_id=opened.line.id, state=State.DONE)
+    counts = list(lately.order_by("-id").values_list("completion_tokens", flat=True)[:LATELY])
+    expected = -(-sum(counts) // len(counts)) if counts else FIRST_EXPECTED
+    wanted = micro_st(_card(opened.line), n=opened.prompt_tokens, c=0, g=min(expected, opened.max_tokens))
+    return trading.shortfalls.record(
+        opened.allocation_id, request_id=opened.request_id, micro_st=min(wanted, opened.reserved_micro_st), now=now
+    )
 
 
 def close_stale(*, now: datetime) -> int:

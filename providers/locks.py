@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from providers.models import Deployment, OfferPlan
+from providers.models import Deployment, OfferPlan, Pool
 
 
 def deployment(deployment_id: UUID) -> Deployment:
@@ -19,3 +19,8 @@ def deployment(deployment_id: UUID) -> Deployment:
 def plan(plan_id: UUID) -> OfferPlan:
     """One offer plan, to change its state."""
     return OfferPlan.objects.select_for_update(of=("self",), no_key=True).get(id=plan_id)
+
+
+def pool(pool_id: UUID) -> Pool | None:
+    """One pool, to change its tier."""
+    return Pool.objects.select_for_update(of=("self",), no_key=True).filter(id=pool_id).first()

@@ -28,6 +28,8 @@ class Pool(models.Model):
     region = models.CharField(max_length=40)
     data_terms = models.CharField(max_length=100)
     tier = models.CharField(max_length=20, choices=Tier, default=Tier.LISTED)
+    # The last shortfall of the market that was looked at for it.
+    shortfall_seen = models.BigIntegerField(default=0)
     created_at = models.DateTimeField()
 
     class Meta:

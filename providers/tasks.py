@@ -10,5 +10,7 @@ from providers import enqueue, services
 
 @shared_task(name=enqueue.POST_DUE)
 def post_due(**_: object) -> int:
-    """Post the windows that live offers cover; safe to run twice, or two at once."""
-    return services.offers.post_due(now=clock.now())
+    """Lower the tiers of pools that fell short, then post the windows that live offers cover; safe to run twice."""
+    now = clock.now()
+    services.tiers.fall(now=now)
+    return services.offers.post_due(now=now)

@@ -71,6 +71,15 @@ _RULES = {
                 OR coalesce(b.micro_st, 0) < c.micro_st
                     AND (a.buyer_id, a.product_id) NOT IN (SELECT buyer_id, product_id FROM full_groups))
         LIMIT 100""",
+    "what a seller gave back is what it owed, or all it had": """
+        SELECT 'charge ' || k.charge_id, 'owed ' || c.exact || ', paid ' || k.paid_micros || ' of ' || k.owed_micros
+            || ', in the ledger ' || coalesce(e.amount, 0)
+        FROM billing_credit k JOIN market_charge c ON c.id = k.charge_id LEFT JOIN (
+            SELECT t.key, sum(n.amount_micros) AS amount FROM ledger_transfer t JOIN ledger_entry n ON n.transfer_id = t.id
+            WHERE n.direction = 'credit' AND t.kind IN ('promise', 'shortfall') GROUP BY 1
+        ) e ON e.key = 'credit:' || k.charge_id
+        WHERE k.owed_micros <> floor(c.exact / 1000000000000) OR k.paid_micros <> coalesce(e.amount, 0)
+        LIMIT 100""",
     "posted = floor of exact": """
         SELECT 'allocation ' || p.allocation_id,
                'posted ' || p.posted_micros || ', exact ' || coalesce(sum(r.exact), 0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Count, F, Min, Q, QuerySet, Sum
 
 from accounts.kernel.actor import Actor
@@ -140,6 +141,18 @@ def days_to_close() -> list[tuple[UUID, date]]:
     """Providers' delivery days with postings that are not closed yet."""
     rows = AllocationPosting.objects.filter(closed_micros__lt=F("posted_micros"))
     return list(rows.values_list("seller_id", "delivery_date").distinct().order_by("seller_id", "delivery_date"))
+
+
+def credits_due(until: datetime) -> list[int]:
+    """Charges of the market that sellers owe for windows that began before an instant, and that were not paid yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.id FROM market_charge c JOIN market_allocation a ON a.id = c.allocation_id "
+            "JOIN market_product p ON p.id = a.product_id LEFT JOIN billing_credit k ON k.charge_id = c.id "
+            "WHERE c.kind IN ('promise', 'shortfall') AND k.id IS NULL AND p.window_start < %s ORDER BY c.id LIMIT 1000",
+            [until],
+        )
+        return [row[0] for row in cursor.fetchall()]
 
 
 def spent_by_day(organisation_id: UUID, *, since: date) -> list[SpentDay]:

@@ -51,6 +51,8 @@ _MOVEMENTS = {
     "top_up": gettext_lazy("Bank transfer"),
     "usage": gettext_lazy("Usage"),
     "rounding": gettext_lazy("Rounding of an invoice"),
+    "promise": gettext_lazy("Back from the seller: slower than promised"),
+    "shortfall": gettext_lazy("Back from the seller: not delivered"),
 }
 
 

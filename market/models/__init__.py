@@ -4,7 +4,7 @@ from market.models.catalogue import Cell, GradeTerms, ListPrice, Market, ModelLi
 from market.models.choices import OrderChoice, OrderScope
 from market.models.delivery import Allocation, AllocationUse, Reservation, ReservationPart
 from market.models.halts import Halt, ProductFault
-from market.models.obligations import AllocationClose, Charge, Closing
+from market.models.obligations import AllocationClose, BuyBack, Charge, Closing
 from market.models.orders import Amendment, Book, CancelAfter, Order, OrderEnd, Supply
 from market.models.rounds import CellPrice, Certificate, ComponentTask, FeedFrame, Fill, Round, RoundPrice
 
@@ -14,6 +14,7 @@ __all__ = [
     "AllocationUse",
     "Amendment",
     "Book",
+    "BuyBack",
     "CancelAfter",
     "Cell",
     "CellPrice",

@@ -39,6 +39,8 @@ class Market(models.Model):
     fee_bps = models.PositiveIntegerField(default=0)
     # Of price × quantity, to the seller, for an allocation that is given up before its window opens.
     cancel_fee_bps = models.PositiveIntegerField(default=2_000)
+    # Of the price, from the seller to the buyer, for what was asked for at the due rate and not delivered.
+    shortfall_bps = models.PositiveIntegerField(default=10_000)
     settlement_mode = models.CharField(max_length=10, choices=Settlement, default=Settlement.PRINCIPAL)
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     state_reason = models.CharField(max_length=500, blank=True, default="")

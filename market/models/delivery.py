@@ -61,9 +61,13 @@ class AllocationUse(models.Model):
     # Given up: undrawn when the window was over, or cancelled before it opened.
     ended_micro_st = models.BigIntegerField(default=0)
     cancelled_at = models.DateTimeField(null=True)
+    # Requests that were judged against the grade's promise, and those of them that kept it.
+    judged = models.PositiveIntegerField(default=0)
+    kept = models.PositiveIntegerField(default=0)
 
     class Meta:
         constraints = [
+            models.CheckConstraint(condition=Q(kept__lte=F("judged")), name="market_use_kept_are_judged"),
             models.CheckConstraint(
                 condition=Q(
                     reserved_micro_st__gte=0, drawn_micro_st__gte=0, short_micro_st__gte=0, ended_micro_st__gte=0

@@ -10,14 +10,17 @@ from market.models.delivery import Allocation
 
 
 class Charge(models.Model):
-    """What a buyer pays, or is given back, beside what was drawn. Billing rates each once.
+    """What a buyer pays, or is given back, beside what was drawn. Billing deals with each once.
 
-    `exact` is in 10⁻¹⁸ yuan and never below zero: whether it is paid or given back is said by its kind.
+    `exact` is in 10⁻¹⁸ yuan and never below zero: whether it is paid (take_or_pay, cancellation) or given back by the
+    seller (promise, shortfall) is said by its kind.
     """
 
     class Kind(models.TextChoices):
         TAKE_OR_PAY = "take_or_pay", "Bought, not drawn"
         CANCELLATION = "cancellation", "Cancellation fee"
+        PROMISE = "promise", "Promise not kept"
+        SHORTFALL = "shortfall", "Not delivered"
 
     id = models.BigAutoField(primary_key=True)
     allocation = models.ForeignKey(Allocation, models.PROTECT, related_name="charges")
@@ -72,6 +75,14 @@ class AllocationClose(models.Model):
                 name="market_close_adds_up",
             ),
         ]
+
+
+class BuyBack(models.Model):
+    """A shortfall whose tokens were looked for once more, in the round after it; without an order none could be placed."""
+
+    charge = models.OneToOneField(Charge, models.PROTECT, primary_key=True, related_name="buy_back")
+    order = models.ForeignKey("market.Order", models.PROTECT, null=True, related_name="+", db_index=False)
+    created_at = models.DateTimeField()
 
 
 class Closing(models.Model):

@@ -164,6 +164,19 @@ _RULES: dict[str, str] = {
         ) r ON r.allocation_id = u.allocation_id
         WHERE u.bought_micro_st <> a.quantity_st::numeric * 1000000 OR u.reserved_micro_st <> coalesce(r.reserved, 0)
             OR u.drawn_micro_st + u.reserved_micro_st + u.short_micro_st + u.ended_micro_st > u.bought_micro_st""",
+    "what fell short is what its seller owes for": """
+        SELECT 'allocation ' || u.allocation_id, 'short ' || u.short_micro_st || ', owed for ' || coalesce(c.micro_st, 0)
+        FROM market_allocationuse u LEFT JOIN (
+            SELECT allocation_id, sum(micro_st) AS micro_st FROM market_charge WHERE kind = 'shortfall' GROUP BY 1
+        ) c ON c.allocation_id = u.allocation_id
+        WHERE u.short_micro_st <> coalesce(c.micro_st, 0)""",
+    "a lower price only for a broken promise": """
+        SELECT 'allocation ' || c.allocation_id, u.kept || ' of ' || u.judged || ' kept, ' || c.micro_st || ' of '
+            || u.drawn_micro_st || ' given back at ' || c.price_micros || ' of ' || a.price_micros
+        FROM market_charge c JOIN market_allocation a ON a.id = c.allocation_id
+        LEFT JOIN market_allocationuse u ON u.allocation_id = c.allocation_id
+        WHERE c.kind = 'promise' AND (u.judged IS NULL OR u.kept * 10000 >= u.judged * 9500
+            OR c.micro_st > u.drawn_micro_st OR c.price_micros > a.price_micros)""",
     "rounds without gaps, seeds as committed": """
         SELECT 'round ' || r.number, 'state ' || r.state || ', the market is at ' || m.round_number
         FROM market_round r JOIN market_market m ON m.id = r.market_id

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Min, QuerySet, Sum
+from django.db.models import Max, Min, QuerySet, Sum
 
+from market.kernel.collar import reference
 from market.kernel.obligations import EXACT_PER_MICRO
-from market.models import Allocation, Charge, Market, Order, Product
+from market.models import Allocation, Charge, Market, Order, Product, RoundPrice
+from market.models.catalogue import Grade
 from market.selectors.allocations import AllocationView, read_allocations
 
 
@@ -36,6 +38,11 @@ def charges_after(last: int, *, limit: int) -> list[ChargeView]:
 def charges_of(allocation_ids: Collection[UUID]) -> list[ChargeView]:
     """All charges of these allocations, oldest first. The caller owns the allocations."""
     return _charges(Charge.objects.filter(allocation_id__in=list(allocation_ids)).order_by("id"))
+
+
+def charges_many(charge_ids: Collection[int]) -> list[ChargeView]:
+    """These charges, oldest first."""
+    return _charges(Charge.objects.filter(id__in=list(charge_ids)).order_by("id"))
 
 
 def last_charge() -> int:
@@ -69,6 +76,39 @@ def cancellation_fee(allocation_id: UUID) -> int | None:
 def cancel_fee_bps(currency: str) -> int:
     """The market's fee for giving up what was bought, in basis points of price × quantity."""
     return Market.objects.values_list("cancel_fee_bps", flat=True).get(currency=currency)
+
+
+def shortfall_bps(currency: str) -> int:
+    """What a seller gives back for what fell short, in basis points of the price."""
+    return Market.objects.values_list("shortfall_bps", flat=True).get(currency=currency)
+
+
+def shortfalls_to_buy(market_id: UUID, *, now: datetime) -> list[ChargeView]:
+    """Shortfalls of windows that still run, and that no round looked for again yet."""
+    rows = Charge.objects.filter(
+        kind=Charge.Kind.SHORTFALL,
+        buy_back__isnull=True,
+        allocation__product__market_id=market_id,
+        allocation__product__window_end__gt=now,
+    )
+    return _charges(rows.order_by("id"))
+
+
+def shortfalls_by_pool(*, since: datetime) -> dict[UUID, int]:
+    """The newest shortfall of each pool that had one since an instant."""
+    rows = Charge.objects.filter(kind=Charge.Kind.SHORTFALL, created_at__gt=since)
+    return dict(rows.values_list("allocation__pool_id").annotate(Max("id")))
+
+
+def next_grade_price(product_id: UUID) -> int | None:
+    """The volume-weighted price of the next lower grade of this line in this window; None where it did not trade."""
+    product = Product.objects.get(id=product_id)
+    lower = list(Grade)[list(Grade).index(Grade(product.grade)) + 1 :]
+    rows = RoundPrice.objects.filter(
+        product__line_id=product.line_id, product__grade__in=lower[:1], product__window_start=product.window_start,
+        volume_st__gt=0,
+    )  # fmt: skip
+    return reference((row.price_micros or 0, row.volume_st) for row in rows)
 
 
 def supply_of_order(order_id: UUID) -> UUID:

@@ -96,10 +96,11 @@ def reserve(
     return Reserved(reservation.id, tuple(parts), first.grade, first.window_end)
 
 
-def settle(reservation_id: UUID, *, used_micro_st: int, now: datetime) -> tuple[Part, ...]:
+def settle(reservation_id: UUID, *, used_micro_st: int, now: datetime, kept: bool | None = None) -> tuple[Part, ...]:
     """Draw what a request used (at most what was reserved), and give the rest back; gives the parts used.
 
-    Settled once: a repeat gives the first answer.
+    `kept`: whether it was served within its grade, None where that is not to be
+    judged. Settled once: a repeat gives the first answer.
 
     :raises NotFound: there is no such reservation.
     """
@@ -111,6 +112,10 @@ def settle(reservation_id: UUID, *, used_micro_st: int, now: datetime) -> tuple[
                 part.used_micro_st = used
             ReservationPart.objects.bulk_update(parts, ["used_micro_st"])
             _resolve(reservation, parts, Reservation.State.SETTLED)
+            if kept is not None:
+                AllocationUse.objects.filter(allocation_id__in=[part.allocation_id for part in parts]).update(
+                    judged=F("judged") + 1, kept=F("kept") + int(kept)
+                )
     return tuple(
         Part(part.allocation_id, part.allocation.deployment_id, part.used_micro_st)
         for part in parts

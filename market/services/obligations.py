@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 
 from market import locks, selectors
-from market.kernel.obligations import undrawn_micro_st
+from market.kernel.obligations import is_promise_broken, price_of_broken_promise, undrawn_micro_st
 from market.models import AllocationClose, AllocationUse, Charge, Market
 from market.selectors import AllocationView
 from market.services import draws
@@ -90,10 +90,30 @@ def _close(views: Sequence[AllocationView], now: datetime) -> int:
             changed.append(use)
             if view.is_ahead:
                 charges.append(_take_or_pay(view, undrawn, now))
+        if use.drawn_micro_st and is_promise_broken(judged=use.judged, kept=use.kept):
+            charges += _promise(view, use.drawn_micro_st, now)
     AllocationClose.objects.bulk_create(closes, batch_size=1_000)
     AllocationUse.objects.bulk_update(changed, ["ended_micro_st"], batch_size=1_000)
     write_charges(charges)
     return len(closes)
+
+
+def _promise(view: AllocationView, micro_st: int, now: datetime) -> list[Charge]:
+    """What everything drawn was paid too much, once the window is known not to have kept its promise."""
+    lower = selectors.next_grade_price(view.product_id)
+    price = view.price_micros - price_of_broken_promise(view.price_micros, lower_grade_micros=lower)
+    if not price:
+        return []
+    return [
+        Charge(
+            allocation_id=view.id,
+            kind=Charge.Kind.PROMISE,
+            micro_st=micro_st,
+            price_micros=price,
+            exact=micro_st * price,
+            created_at=now,
+        )
+    ]
 
 
 def _take_or_pay(view: AllocationView, micro_st: int, now: datetime) -> Charge:

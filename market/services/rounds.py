@@ -18,7 +18,18 @@ from ledger import services as ledger
 from market import locks
 from market.kernel import windows
 from market.models import CellPrice, FeedFrame, Market, Round, RoundPrice
-from market.services import certificates, components, failpoints, faults, freezing, markets, orders, switches, writing
+from market.services import (
+    certificates,
+    components,
+    failpoints,
+    faults,
+    freezing,
+    markets,
+    orders,
+    shortfalls,
+    switches,
+    writing,
+)
 from market.services.clearing import Cleared, Outcome, clear_book
 from market.services.frames import frame_text
 from market.services.freezing import Running
@@ -66,6 +77,8 @@ def clear(market_id: UUID, *, now: datetime) -> RoundSummary | None:
     try:
         switches.fire_due(market_id, now=now)
         with locks.clearer(market_id) as is_alone, _no_collections():
+            if is_alone:
+                shortfalls.buy_back(market_id, now=now)
             running = freezing.freeze(market_id, now=now, is_alone=is_alone)
             if running is None:
                 return None

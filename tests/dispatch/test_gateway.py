@@ -15,12 +15,14 @@ import httpx
 import openai
 import pytest
 from django.db import connection
+from django.db.models import Sum
 
 from dispatch import services
 from dispatch.models import RequestLog
 from market import selectors as market
 from market import services as trading
 from market.kernel.errors import TooFast as BeyondPace
+from market.models import AllocationUse, Charge
 from tests.dispatch.conftest import BOUGHT_ST, House
 from tests.fakes.engine.app import Behaviour
 from tests.fakes.engine.pace import Device
@@ -468,8 +470,65 @@ class TestPace:
         }  # fmt: skip
 
 
+class TestShortfall:
+    """A request that the sellers failed is made good, once; one that they were right to refuse is not."""
+
+    @staticmethod
+    def owed(request_id: str) -> list[Charge]:
+        return list(Charge.objects.filter(kind="shortfall", request_id=request_id))
+
+    def test_is_owed_where_all_engines_failed(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        """How much of it is due depends on the minute of the hour; what the market says is what is owed."""
+        due: list[int] = []
+        record = trading.shortfalls.record
+        monkeypatch.setattr(
+            trading.shortfalls, "record", lambda *about, **more: due.append(record(*about, **more)) or due[-1]
+        )
+        house.behave(Behaviour(refuse_with=500), Behaviour(refuse_with=503))
+
+        answer = raw(house, {"model": MODEL, "messages": ASK, "max_tokens": 16})
+
+        assert answer.status_code == 502
+        assert len(due) == 1
+        assert sum(one.micro_st for one in self.owed(answer.headers["x-request-id"])) == due[0]
+
+    def test_is_not_owed_for_a_request_at_fault(self, house: House) -> None:
+        house.behave(Behaviour(refuse_with=400), Behaviour(refuse_with=400))
+
+        answer = raw(house, {"model": MODEL, "messages": ASK, "max_tokens": 16})
+
+        assert answer.status_code == 502
+        assert self.owed(answer.headers["x-request-id"]) == []
+
+    def test_is_what_such_requests_came_to(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Sixteen tokens were the limit: what lies behind it is never owed."""
+        asked: list[int] = []
+        monkeypatch.setattr(trading.shortfalls, "record", lambda *_, micro_st, **__: asked.append(micro_st) or 0)
+        house.behave(Behaviour(refuse_with=500), Behaviour(refuse_with=500))
+
+        raw(house, {"model": MODEL, "messages": ASK, "max_tokens": 16})
+
+        assert len(asked) == 1
+        assert micro_st(CARD, n=PROMPT_TOKENS, c=0, g=1) <= asked[0] <= micro_st(CARD, n=PROMPT_TOKENS, c=0, g=16)
+
+
 class TestPromise:
-    """What is kept of a grade is recorded with each request, in numbers only; nothing is billed by it."""
+    """What is kept of a grade is recorded with each request, in numbers only, and counted for its allocation."""
+
+    def test_is_counted_for_the_allocation(self, house: House, client: openai.OpenAI) -> None:
+        def counts() -> tuple[int, int]:
+            rows = AllocationUse.objects.aggregate(judged=Sum("judged"), kept=Sum("kept"))
+            return rows["judged"] or 0, rows["kept"] or 0
+
+        before = counts()
+        house.behave(Behaviour(break_after=8), Behaviour(break_after=8))
+        raw(house, {"model": MODEL, "messages": ASK, "stream": True, "max_tokens": 32})
+        house.behave()
+        answer = client.chat.completions.with_raw_response.create(model=MODEL, messages=ASK, max_tokens=16)
+        settled(answer.headers["x-request-id"])
+
+        judged, kept = counts()
+        assert (judged - before[0], kept - before[1]) == (2, 1)
 
     def test_is_measured_and_kept_by_a_fast_engine(self, house: House, client: openai.OpenAI) -> None:
         answer = client.chat.completions.with_raw_response.create(model=MODEL, messages=ASK, max_tokens=16)
