@@ -143,8 +143,8 @@ class TestUndrawn:
         assert 0 < beyond < third.quantity_st * ST
         tamper(
             "INSERT INTO market_allocationuse (allocation_id, bought_micro_st, reserved_micro_st, drawn_micro_st, "
-            "short_micro_st, ended_micro_st) VALUES "
-            f"('{first.id}', {3_000 * ST}, 0, {3_000 * ST}, 0, 0), ('{third.id}', {3_000 * ST}, 0, {beyond}, 0, 0)"
+            "short_micro_st, ended_micro_st, judged, kept) VALUES "
+            f"('{first.id}', {3_000 * ST}, 0, {3_000 * ST}, 0, 0, 0, 0), ('{third.id}', {3_000 * ST}, 0, {beyond}, 0, 0, 0, 0)"
         )
         meter.settle(now=SENT, quiet_seconds=0)
 

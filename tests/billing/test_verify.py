@@ -22,6 +22,7 @@ TOTAL = "invoice = sum of its lines"
 LINE = "invoice line = sum of its rated lines"
 NUMBERS = "invoice numbers contiguous"
 CHARGED = "every charge is billed once"
+GIVEN = "what a seller gave back is what it owed, or all it had"
 UNBILLED = "unbilled = posted - closed - rounding"
 TAMPERED = [
     ("UPDATE billing_ratedline SET live = false, invoice_line_id = NULL", BUCKET),
@@ -49,6 +50,14 @@ TAMPERED = [
         "SELECT id, 'take_or_pay', '', 1, price_micros, price_micros, now() FROM market_allocation; "
         "UPDATE billing_ratingwatermark SET charge_id = 1000000000",
         CHARGED,
+    ),
+    (
+        "INSERT INTO market_charge (allocation_id, kind, request_id, micro_st, price_micros, exact, created_at) "
+        "SELECT id, 'shortfall', 'r', 1000000, price_micros, 1000000 * price_micros::numeric, now() FROM market_allocation; "
+        "INSERT INTO billing_credit (charge_id, buyer_id, seller_id, delivery_date, currency, owed_micros, paid_micros, paid_at) "
+        "SELECT c.id, a.buyer_id, a.seller_id, now(), 'CNY', 1, 1, now() "
+        "FROM market_charge c JOIN market_allocation a ON a.id = c.allocation_id",
+        GIVEN,
     ),
     ("UPDATE billing_allocationposting SET closed_micros = closed_micros - 1", UNBILLED),
     ("UPDATE billing_invoice SET settled_micros = settled_micros + 1", UNBILLED),
