@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from market.api import history, views
+from market.api import estimating, history, views
 
 app_name = "market-api"
 urlpatterns = [
     path("lines", views.Lines.as_view(), name="lines"),
     path("lines/<str:slug>/index", history.Index.as_view(), name="index"),
+    path("lines/<str:slug>/estimate", estimating.Estimate.as_view(), name="estimate"),
     path("products", views.Products.as_view(), name="products"),
     path("products/<str:public_id>/depth", views.ProductDepth.as_view(), name="depth"),
     path("products/<str:public_id>/trades", history.Trades.as_view(), name="trades"),
