@@ -73,7 +73,7 @@ def count_onnx(path: Path, form: Format) -> Counted:
     passes = [_tally(model, weights, each) for each in shapes]
     return Counted(
         name=path.stem,
-        work=_work(passes, points, sizes, _kv_elements(model, shapes[-1], points[-1][1])),
+        work=_work(passes, points, {**shapes[0], **sizes}, _kv_elements(model, shapes[-1], points[-1][1])),
         format=form,
         nodes=Counter(node.op_type for node in model.graph.node),
         has_cache=has_cache,
@@ -142,8 +142,12 @@ def _carry(
     first = node.input[0] if node.input else ""
     output = node.output[0]
     if node.op_type == "Constant":
+        origin[output] = output
         return
-    if first in origin and node.op_type in onnx_ops.KEEPING:
+    given = [name for name in node.input if name]
+    if given and all(name in origin for name in given):  # such as integers times their scales
+        origin[output] = origin[max(given, key=lambda name: prod(shapes.get(name, ())))]
+    elif first in origin and node.op_type in onnx_ops.KEEPING:
         origin[output] = origin[first]
     elif first in tables and node.op_type in onnx_ops.KEEPING:
         tables[output] = tables[first]
@@ -170,17 +174,20 @@ def _work(
     heads = passes[0].heads
     for name in passes[0].linear:
         per_token = _per_token(name, [tally.linear[name] for tally in passes], points, may_be_once=name in heads)
+        elements, rest = divmod(per_token, FLOPS_PER_WEIGHT)  # of the product, however the weight is packed
+        if rest:
+            raise GraphError(f"the work with weight {name!r} is not a whole number of products a token")
         if name in heads:
-            head += prod(sizes[name])
+            head += elements
         else:
-            active += per_token / FLOPS_PER_WEIGHT
-            dense += prod(sizes[name])
-            total += prod(sizes[name])
+            active, dense, total = active + elements, dense + elements, total + elements
     expert_read = Fraction(0)
     for name in passes[0].gathered:
         count, *one = sizes[name]
         per_token = _per_token(name, [tally.gathered[name] for tally in passes], points) / FLOPS_PER_WEIGHT
         chosen = per_token / prod(one)
+        if chosen.denominator != 1 or chosen > count:
+            raise GraphError(f"the work with table {name!r} is not that of some of its {count} experts a token")
         touched = count * (1 - (1 - chosen / count) ** CURRENT.expert_batch)
         active, total = active + per_token, total + prod(sizes[name])
         expert_read += touched * prod(one) / CURRENT.expert_batch

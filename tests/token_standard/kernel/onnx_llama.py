@@ -23,12 +23,20 @@ SPARSE = Architecture(
 
 
 class Builder:
-    def __init__(self):
+    def __init__(self, kept="plain"):
+        self.kept = kept
         self.nodes, self.weights, self.inputs, self.outputs, self.count = [], [], [], [], 0
 
     def weight(self, *shape):
         name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.zeros(shape, np.float32), name))
+        if self.kept == "constant":
+            return self("Constant", value=numpy_helper.from_array(np.zeros(shape, np.float32)))
+        kind = np.int8 if self.kept == "scaled" else np.float32
+        self.weights.append(numpy_helper.from_array(np.zeros(shape, kind), name))
+        if self.kept == "scaled":  # eight bits and one scale a column
+            scale = numpy_helper.from_array(np.ones(shape[-1:], np.float32), f"{name}.scale")
+            self.weights.append(scale)
+            return self("Mul", self("Cast", name, to=TensorProto.FLOAT), scale.name)
         return name
 
     def ints(self, *values):
@@ -47,8 +55,8 @@ class Builder:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
 
 
-def build(*, experts=False, cache=True, seq="sequence_length"):
-    b = Builder()
+def build(*, experts=False, cache=True, seq="sequence_length", kept="plain"):
+    b = Builder(kept)
     b.inputs.append(helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", seq]))
     x = b("Gather", b.weight(WORDS, HIDDEN), "input_ids")
     for layer in range(LAYERS):

@@ -61,6 +61,14 @@ class TestCount:
 
         assert count_onnx(saved(tmp_path, model), FP16).work.reaches[0].prefill_flops == 4 * 4 * 8
 
+    @pytest.mark.parametrize("kept", ["scaled", "constant"])
+    def test_knows_a_weight_that_is_made_of_constants(self, tmp_path, kept):
+        counted = count_onnx(saved(tmp_path, onnx_llama.build(kept=kept)), FP16)
+        experts = count_onnx(saved(tmp_path, onnx_llama.build(kept=kept, experts=True)), FP16)
+
+        assert counted.work == onnx_llama.DENSE.work(expert_batch=256)
+        assert experts.work == onnx_llama.SPARSE.work(expert_batch=256)
+
     def test_reads_weights_kept_beside_the_file(self, tmp_path):
         counted = count_onnx(saved(tmp_path, onnx_llama.build(), external=True), FP16)
 
