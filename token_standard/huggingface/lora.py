@@ -30,6 +30,8 @@ def with_adapter(shape: Architecture, plain: Mapping[str, Any]) -> Architecture:
         layers = 1
     elif chosen is not None:
         layers = len(set(fields.integers("layers_to_transform", highest=shape.layers - 1)))
+        if not layers:
+            raise InvalidConfig("names no layer", field="layers_to_transform")
     matrices = _matrices(shape)
     sides = sum(sum(matrices[module]) for module in _modules(plain.get("target_modules"), matrices))
     return replace(shape, adapter_weights=shape.adapter_weights + layers * rank * sides)

@@ -5,11 +5,14 @@ import json
 from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.token_standard.kernel.configs import DEEPSEEK_V3, TABLE, config
 from token_standard import catalogue, usage
 from token_standard.__main__ import main
 from token_standard.architecture import Sparse, Window
+from token_standard.errors import TokenStandardError
 from token_standard.huggingface import InvalidConfig, config_digest, read_config, with_adapter
 from token_standard.huggingface.quantised import NAMES, format_name, named_format
 from token_standard.huggingface.reading import read
@@ -210,6 +213,35 @@ class TestRefusals:
         (tmp_path / "weights.json").write_bytes(b"\xff\xfe" * 40)
         with pytest.raises(InvalidConfig, match="not JSON"):
             read_config(tmp_path / "weights.json")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = sorted({name for plain in TABLE.values() for name in plain} | {"layer_types", "index_topk", "text_config", "moe_layers", "no_rope_layers"})  # fmt: skip
+
+
+class TestAnyConfiguration:
+    @given(st.sampled_from(sorted(TABLE)), st.dictionaries(st.sampled_from(FIELDS), JSON, min_size=1, max_size=3))
+    def test_gives_a_card_or_a_sentence(self, name, changes):
+        try:
+            reading = read(TABLE[name] | changes, name="x")
+            cost = usage.st(reading.card(), n=10, c=5, g=3)
+        except TokenStandardError as refused:
+            assert str(refused)
+        else:
+            assert cost > 0
+
+    @given(st.dictionaries(st.sampled_from(["r", "target_modules", "layers_to_transform", "peft_type", "rank_pattern"]), JSON, max_size=3))  # fmt: skip
+    def test_with_any_adapter_gives_a_structure_or_a_sentence(self, changes):
+        try:
+            adapted = with_adapter(shape(LLAMA), TestAdapter.ADAPTER | changes)
+        except TokenStandardError as refused:
+            assert str(refused)
+        else:
+            assert adapted.adapter_weights > 0
 
 
 class TestFormat:
