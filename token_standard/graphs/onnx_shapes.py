@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+import operator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from token_standard.graphs.errors import GraphError
 from token_standard.graphs.onnx_file import onnx_package
 
 Shapes = Mapping[str, tuple[int, ...]]
+
+_OPERATORS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+}
 
 
 def is_past(name: str) -> bool:
@@ -31,9 +39,11 @@ def infer(model: Any, weights: frozenset[str], *, new: int, past: int) -> Shapes
     onnx = onnx_package()
     bound = type(model)()
     bound.CopyFrom(model)
+    symbols: dict[str, int] = {}
     for value in bound.graph.input:
         if value.name not in weights:
-            _bind(value, new=new, past=past)
+            _bind(value, symbols, new=new, past=past)
+    stated = _stated(bound.graph, symbols)
     for value in bound.graph.output:  # a declared open dimension would stand in the way of the inferred one
         value.type.tensor_type.ClearField("shape")
     del bound.graph.value_info[:]
@@ -42,7 +52,8 @@ def infer(model: Any, weights: frozenset[str], *, new: int, past: int) -> Shapes
     except Exception as error:
         raise GraphError(f"shape inference failed: {error}") from error
     graph = inferred.graph
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    # What inference finds wins over what the file states; a file may state shapes that inference cannot follow.
+    shapes = stated | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         if not value.type.tensor_type.HasField("shape"):
             continue
@@ -52,12 +63,14 @@ def infer(model: Any, weights: frozenset[str], *, new: int, past: int) -> Shapes
     return shapes
 
 
-def _bind(value: Any, *, new: int, past: int) -> None:
+def _bind(value: Any, symbols: dict[str, int], *, new: int, past: int) -> None:
     dims = value.type.tensor_type.shape.dim
     for dim, size in zip(dims, _sizes(value.name, len(dims), new=new, past=past), strict=True):
         if not dim.HasField("dim_value"):
             if size is None:
                 raise GraphError(f"input {value.name!r} has an open dimension whose meaning is not known")
+            if dim.dim_param:
+                symbols[dim.dim_param] = size
             dim.dim_value = size
 
 
@@ -74,3 +87,35 @@ def _sizes(name: str, rank: int, *, new: int, past: int) -> tuple[int | None, ..
     if "embed" in lowered or "hidden" in lowered:
         return {2: (new, None), 3: (1, new, None)}.get(rank, (None,) * rank)
     return (None,) * rank
+
+
+def _stated(graph: Any, symbols: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    """Shapes that the file states for its tensors, open dimensions worked out from those of the inputs."""
+    shapes = {}
+    for value in (*graph.value_info, *graph.output):
+        if value.type.tensor_type.HasField("shape"):
+            dims = value.type.tensor_type.shape.dim
+            sizes = [dim.dim_value if dim.HasField("dim_value") else _size(dim.dim_param, symbols) for dim in dims]
+            known = tuple(size for size in sizes if size is not None)
+            if len(known) == len(sizes):
+                shapes[value.name] = known
+    return shapes
+
+
+def _size(text: str, symbols: Mapping[str, int]) -> int | None:
+    """A dimension such as ``past + 2*new``; None when it is not made of the inputs' dimensions."""
+    try:
+        value = _value(ast.parse(text, mode="eval").body, symbols)
+    except (SyntaxError, KeyError, ValueError, RecursionError):
+        return None
+    return value if value >= 0 else None
+
+
+def _value(node: ast.expr, symbols: Mapping[str, int]) -> int:
+    if isinstance(node, ast.Name):
+        return symbols[node.id]
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return node.value
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        return _OPERATORS[type(node.op)](_value(node.left, symbols), _value(node.right, symbols))
+    raise ValueError("not a sum or product of dimensions")

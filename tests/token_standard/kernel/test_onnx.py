@@ -69,6 +69,22 @@ class TestCount:
         assert counted.work == onnx_llama.DENSE.work(expert_batch=256)
         assert experts.work == onnx_llama.SPARSE.work(expert_batch=256)
 
+    def test_takes_shapes_that_the_file_states_where_inference_cannot_follow(self, tmp_path):
+        model = onnx_llama.build()
+        word = next(node for node in model.graph.node if node.op_type == "Gather")
+        word.output[0] = "picked"
+        model.graph.node.insert(1, helper.make_node("NonZero", ["picked"], ["where"]))
+        model.graph.node.insert(2, helper.make_node("Shape", ["where"], ["count"]))
+        model.graph.node.insert(3, helper.make_node("Slice", ["count", "one", "two"], ["many"]))
+        model.graph.node.insert(4, helper.make_node("Expand", ["picked", "many"], ["t0"]))
+        for name, number in (("one", 1), ("two", 2)):
+            model.graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [1], [number]))
+        model.graph.value_info.append(
+            helper.make_tensor_value_info("t0", TensorProto.FLOAT, [1, "sequence_length", onnx_llama.HIDDEN])
+        )
+
+        assert count_onnx(saved(tmp_path, model), FP16).work == onnx_llama.DENSE.work(expert_batch=256)
+
     def test_reads_weights_kept_beside_the_file(self, tmp_path):
         counted = count_onnx(saved(tmp_path, onnx_llama.build(), external=True), FP16)
 
