@@ -118,6 +118,8 @@ def _form(context: dict[str, Any], request: HttpRequest, now: datetime) -> Ticke
     if price and quote and quote.collar:
         price = min(price, quote.collar.high)  # a dearer limit would be refused
     terms = product.terms if product else selectors.terms_of(context["market"].id, context["grade"])
+    if price:
+        price = max(price // terms.tick_micros, 1) * terms.tick_micros  # a reference price may be a mean
     initial = {
         "grade": context["grade"],
         "window": context["window_start"].isoformat(),

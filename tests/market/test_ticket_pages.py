@@ -44,6 +44,21 @@ def hidden(text):
     return found
 
 
+class TestLimit:
+    def test_proposed_from_a_mean_of_prices_stands_on_the_tick(self, live_world, buyer):
+        page, seller = signed_in(buyer), live_world.organisation("provider")
+        for quantity, price in ((1_000, 1_900_000), (2_000, 1_910_000)):
+            live_world.bid(buyer, quantity, price)
+            live_world.offer(seller, quantity, price)
+            live_world.round()
+
+        text = page.get(address(live_world), at(live_world)).content.decode()
+
+        assert re.search(r'name="price" value="([^"]*)"', text)[1] == "1.90"  # the mean is 1.906666
+        refused = page.post(address(live_world, "review/"), ticket(live_world, price="1.906666"))
+        assert refused.status_code == 422
+
+
 class TestMoreChoices:
     def test_offers_the_next_hours_and_what_has_cells(self, live_world, page):
         text = page.get(address(live_world), at(live_world)).content.decode()
