@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from tests.e2e.conftest import Site
-from tests.e2e.test_tour import api, sign_in
+from tests.e2e.test_tour import api, eventually, sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 FOCUS = "document.activeElement"
@@ -98,11 +98,11 @@ class TestTicket:
             tab_to(page, "[data-ticket] button[type=submit]")
             page.keyboard.press("Enter")
             page.get_by_text("Is this right?").wait_for()
-            page.wait_for_function(f"{FOCUS}.textContent.includes('Is this right?')")
+            eventually(lambda: page.evaluate(f"{FOCUS}.textContent.includes('Is this right?')"), 10)
             tab_to(page, "#ticket-body button[type=submit]")
             page.keyboard.press("Enter")
             page.get_by_text("Your bid is in").wait_for()
-            page.wait_for_function(f"{FOCUS}.textContent.includes('Your bid is in')")
+            eventually(lambda: page.evaluate(f"{FOCUS}.textContent.includes('Your bid is in')"), 10)
 
             order_id = order_in(page)
             tab_to(page, "#ticket-body .actions a")
@@ -121,7 +121,7 @@ class TestTicket:
         page.get_by_role("button", name="Review the bid").click()
 
         page.get_by_text("Leave this empty, or take away the tick above.").first.wait_for()
-        page.wait_for_function(f"{FOCUS}.id === 'ticket_least'")
+        eventually(lambda: page.evaluate(f"{FOCUS}.id === 'ticket_least'"), 10)
         write(page, "0.4")
         page.uncheck("#ticket_all_or_nothing")
         page.get_by_role("button", name="Review the bid").click()
@@ -168,10 +168,10 @@ class TestOrder:
             # The dialog has the focus; Escape leaves the order as it is.
             tab_to(page, "[data-open-dialog=cancel]")
             page.keyboard.press("Enter")
-            page.wait_for_function(f"{FOCUS}.closest('dialog[open]')")
+            eventually(lambda: page.evaluate(f"!!{FOCUS}.closest('dialog[open]')"), 10)
             page.keyboard.press("Escape")
             page.locator("dialog[open]").wait_for(state="detached")
-            page.wait_for_function(f"{FOCUS}.matches('[data-open-dialog=cancel]')")
+            eventually(lambda: page.evaluate(f"{FOCUS}.matches('[data-open-dialog=cancel]')"), 10)
             page.keyboard.press("Enter")
             tab_to(page, "dialog[open] .danger")
             page.keyboard.press("Enter")
