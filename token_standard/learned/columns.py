@@ -17,6 +17,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "format": ("precision", "dtype", "quantization", "number_format"),
     "tensor_parallel": ("tp", "tp_size", "tensor_parallel_size", "num_tensor_parallel_workers"),
     "data_parallel": ("attention_dp_size", "dp", "dp_size", "data_parallel_size"),
+    "pipeline_parallel": ("pp", "pp_size", "pipeline_parallel_size"),
     "engine": ("backend", "framework", "server"),
     "mode": (),
     "kind": (),

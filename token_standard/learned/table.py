@@ -88,6 +88,8 @@ class _Cells:
     def row(self) -> Row:
         if (self.text("mode") or "agg").lower() not in {"agg", "aggregated"}:
             raise InvalidTable(f"column mode: {self.text('mode')!r} is not supported, only one pool ('agg') is")
+        if self.text("pipeline_parallel") not in {"", "0", "1"}:
+            raise InvalidTable("column pipeline_parallel: stages one after another are not supported, only 1 is")
         kind = self.kind()
         shape, calibration = self.shape(kind), self.flag("calibration", default=False)
         row = Row(
@@ -130,7 +132,7 @@ class _Cells:
 
     def deployment(self) -> Deployment:
         tp = self.count("tensor_parallel", default=0)
-        copies = self.count("data_parallel", default=0)
+        copies = self.count("data_parallel", default=0) if self.text("data_parallel") != "0" else 0  # 0: not used
         total = self.count("devices", default=0)
         if not tp:
             tp = total // (copies or 1) if total else 1

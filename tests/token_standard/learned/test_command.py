@@ -94,6 +94,15 @@ class TestPredict:
 
         assert by_shape["predicted"] == by_name["predicted"]
 
+    def test_attention_copies_of_a_model_with_experts_share_the_experts(self, run):
+        experts = GOOD | {"model": "deepseek-v3", "engine": "sglang", "device": "b200", "tensor_parallel": "1"}
+
+        _, rows, _ = run(experts | {"dp": "8"}, experts | {"devices": "8"}, experts | {"dp": "0"})
+
+        assert [row["devices"] for row in rows] == ["8", "8", "1"]
+        assert rows[0]["predicted"] == rows[1]["predicted"]
+        assert "memory" in rows[2]["outside"]
+
     def test_columns_without_a_meaning_are_named(self, run):
         code, _, err = run(GOOD | {"colour": "red"})
 
@@ -123,6 +132,7 @@ class TestPredict:
             ({"calibration": "yes"}, "calibration"),
             ({"kind": "guess"}, "kind"),
             ({"mode": "disagg"}, "mode"),
+            ({"pp": "2"}, "pipeline_parallel"),
             ({"tflops": "500"}, "gbps"),
             ({"tflops": "500", "gbps": "x", "memory_gb": "80"}, "gbps"),
             ({"hidden": "8192"}, "heads"),

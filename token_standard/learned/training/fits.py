@@ -11,7 +11,8 @@ from token_standard.learned.training.samples import LayerSample, Sample
 
 KERNEL = {"shared": 0.05, "near": 0.2, "noise": 0.1, "reach": [0.7, 1.0, 1.0]}
 KERNEL_OUT = {"shared": 0.1, "near": 0.2, "noise": 0.1, "reach": [1.5, 2.0, 2.0]}
-LAYER_KERNEL = {"shared": 0.1, "near": 0.05, "noise": 0.03, "reach": [0.7, 0.7, 1.0]}
+LAYER_KERNEL = {"shared": 0.02, "near": 0.03, "noise": 0.03, "reach": [0.7, 2.0, 1.0]}
+LAYER_KERNEL_OUT = {"shared": 0.03, "near": 0.1, "noise": 0.05, "reach": [0.7, 2.0, 1.0]}
 STATIC_KERNEL = {"shared": 0.3, "near": 0.1, "noise": 0.03, "reach": [1.5, 2.0, 2.0]}
 DECODE_TREES = {
     "max_iter": 300,
@@ -95,7 +96,7 @@ def layer(rows: Sequence[LayerSample], *, boost: bool = True) -> tuple[dict[str,
     plain: dict[str, Any] = {
         "coefficients": list(pooled),
         "kernel": LAYER_KERNEL,
-        "kernel_out": LAYER_KERNEL,
+        "kernel_out": LAYER_KERNEL_OUT,
         "spread": UNKNOWN_SPREAD,
         "guard": _guard([], [], [], [], extents),
     }
