@@ -76,9 +76,9 @@ def _add_predict(commands: "argparse._SubParsersAction[Any]") -> None:
 
 one of concurrency (continuous batching) or batch (all start together; with engine vllm, sglang or trtllm it is read
 as concurrency) is needed, or tokens for one layer. kind (served, static, layer) settles it. model is a name, a
-config.json beside the file (its path ends in .json), or comes from the shape's columns. device is a name, or comes
-from tflops, gbps and memory_gb. format is fp16 where empty, tensor_parallel 1. Columns not listed are ignored, and
-named on standard error.""",
+config.json (its path, from the table's folder or this one, ends in .json), or comes from the shape's columns. device
+is a name, or comes from tflops, gbps and memory_gb. format is fp16 where empty, tensor_parallel 1. Columns not listed
+are ignored, and named on standard error.""",
     )
     parser.add_argument("table", metavar="FILE.csv", type=Path)
     parser.set_defaults(run=predict)

@@ -168,7 +168,9 @@ class _Cells:
         if not name:
             raise InvalidTable("column model: empty, and there are no columns of its shape (hidden, layers, …)")
         if name.endswith(".json"):
-            return self.checked("model", lambda: huggingface.read_config(self.folder / name).architecture)
+            beside = self.folder / name
+            path = beside if beside.exists() else Path(name)
+            return self.checked("model", lambda: huggingface.read_config(path).architecture)
         return self.checked("model", lambda: shapes.shape(name))
 
     def inline(self, kind: str) -> Architecture:

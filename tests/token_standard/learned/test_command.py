@@ -84,9 +84,10 @@ class TestPredict:
         config |= {"intermediate_size": 28672, "vocab_size": 128256, "model_type": "llama"}
         (tmp_path / "config.json").write_text(json.dumps(config))
 
-        _, (by_name, by_file), _ = run(GOOD, GOOD | {"model": "config.json"})
+        absolute = str(tmp_path / "config.json")
+        _, (by_name, *by_file), _ = run(GOOD, GOOD | {"model": "config.json"}, GOOD | {"model": absolute})
 
-        assert by_file["predicted"] == by_name["predicted"]
+        assert [row["predicted"] for row in by_file] == [by_name["predicted"]] * 2
 
     def test_a_model_comes_by_its_shape(self, run):
         shape = {"layers": "80", "hidden": "8192", "heads": "64", "kv_heads": "8", "intermediate": "28672"}
