@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python -m config.services.run --
 
-.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel test-jax test-torch-export lint bench bench-peers bench-full clear-books clear-cases docs-check messages lock
+.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel test-jax test-torch test-torch-export lint bench bench-peers bench-full clear-books clear-cases docs-check messages lock
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -47,6 +47,12 @@ test-torch-export:
 	@$(PYTHON) -m venv .venv-torch-export
 	@.venv-torch-export/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0 transformers==5.24.0 onnx==1.23.2 onnxscript==0.7.2
 	@PYTHONPATH=. .venv-torch-export/bin/python -W ignore tests/token_standard/optional/torch_exports.py
+
+## make test-torch   hooks on PyTorch and ONNX Runtime, in an environment of its own (.venv-torch)
+test-torch:
+	@$(PYTHON) -m venv .venv-torch
+	@.venv-torch/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0 onnxruntime==1.32.0 onnx==1.23.2 opentelemetry-sdk httpx==0.28.1 pytest==9.2.0 pytest-timeout==2.4.0
+	@PYTHONPATH=.:client .venv-torch/bin/python -m pytest -c tests/client/optional/pytest.ini --rootdir . tests/client/optional -q $(ARGS)
 
 ## make lint         format, style, types, layers, migrations
 lint: env-dev
