@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import date
 from uuid import UUID
 
-from billing.models import AllocationPosting, BillingProfile, NumberSeries, RatedLine, RatingWatermark
+from billing.models import AllocationPosting, BillingProfile, Credit, NumberSeries, RatedLine, RatingWatermark
 
 
 def rating_watermark() -> RatingWatermark:
@@ -53,3 +53,8 @@ def number_series(series: str) -> NumberSeries:
     """The series' counter, locked: held only for the last short step of an invoice."""
     NumberSeries.objects.bulk_create([NumberSeries(series=series)], ignore_conflicts=True)
     return NumberSeries.objects.select_for_update().get(series=series)
+
+
+def credit(charge_id: int) -> Credit:
+    """What a seller owes for one charge."""
+    return Credit.objects.select_for_update(of=("self",)).get(charge_id=charge_id)

@@ -188,7 +188,10 @@ async def _deliver(exchange: Exchange, asked: Asked, opened: Opened, actor: Acto
 
 
 def _fall_short(opened: Opened) -> None:
-    services.fall_short(opened, now=clock.now())
+    try:
+        services.fall_short(opened, now=clock.now())
+    except DomainError as error:  # what the client is told does not depend on it
+        log.error("dispatch.shortfall_not_recorded", request_id=opened.request_id, code=error.code)
 
 
 def _begin_again(asked: Asked, actor: Actor, request_id: str, avoid: frozenset[Any]) -> Opened:
@@ -234,7 +237,9 @@ class Relay:
             work.cancel()
             ended = await asyncio.gather(work, return_exceptions=True)
             self._state = self._judge(ended[0])
-            self._client_left = isinstance(ended[0], asyncio.CancelledError | OSError)
+            # A TimeoutError is an OSError: then it is the engine that took too long, unless the client kept it waiting.
+            too_long = isinstance(ended[0], TimeoutError) and self._blocked < _REQUEST_SECONDS / 2
+            self._client_left = isinstance(ended[0], asyncio.CancelledError | OSError) and not too_long
             # Shielded: even when the server stops, what was delivered is counted.
             usage = await asyncio.shield(asyncio.create_task(self._close()))
         return usage

@@ -1,8 +1,8 @@
 """The only home of the market's locks.
 
 Order: the market's row, the market's intake, its changes, organisations by id,
-dead man's switches, rows of the book by id, supplies by id, then (in the ledger)
-accounts and holds by id, then allocations by id. New orders share the intake,
+dead man's switches, rows of the book by id, uses of allocations by id, supplies
+by id, then (in the ledger) accounts and holds by id. New orders share the intake,
 and whatever changes open orders shares the changes; a freeze has both alone for
 a moment, and the writing of a round has the changes alone. Between the two a
 round is cleared without any lock.

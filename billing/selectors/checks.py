@@ -58,7 +58,8 @@ _RULES = {
             ) r ON true
             LEFT JOIN market_allocationuse u ON u.allocation_id = a.id
             GROUP BY 1, 2
-            HAVING sum(CASE WHEN u.cancelled_at IS NULL THEN a.quantity_st::numeric * 1000000 ELSE r.micro_st END)
+            HAVING sum(CASE WHEN u.cancelled_at IS NULL
+                    THEN a.quantity_st::numeric * 1000000 - coalesce(u.short_micro_st, 0) ELSE r.micro_st END)
                 <= coalesce(sum(r.micro_st), 0)
         )
         SELECT 'charge ' || c.id, 'charged ' || c.micro_st || ' for ' || c.exact || ', billed '
@@ -71,13 +72,14 @@ _RULES = {
                 OR coalesce(b.micro_st, 0) < c.micro_st
                     AND (a.buyer_id, a.product_id) NOT IN (SELECT buyer_id, product_id FROM full_groups))
         LIMIT 100""",
-    "what a seller gave back is what it owed, or all it had": """
+    "what a seller gave back is what the ledger says, at most what it owed": """
         SELECT 'charge ' || k.charge_id, 'owed ' || c.exact || ', paid ' || k.paid_micros || ' of ' || k.owed_micros
             || ', in the ledger ' || coalesce(e.amount, 0)
         FROM billing_credit k JOIN market_charge c ON c.id = k.charge_id LEFT JOIN (
-            SELECT t.key, sum(n.amount_micros) AS amount FROM ledger_transfer t JOIN ledger_entry n ON n.transfer_id = t.id
+            SELECT split_part(t.key, ':', 2) AS charge, sum(n.amount_micros) AS amount
+            FROM ledger_transfer t JOIN ledger_entry n ON n.transfer_id = t.id
             WHERE n.direction = 'credit' AND t.kind IN ('promise', 'shortfall') GROUP BY 1
-        ) e ON e.key = 'credit:' || k.charge_id
+        ) e ON e.charge = k.charge_id::text
         WHERE k.owed_micros <> floor(c.exact / 1000000000000) OR k.paid_micros <> coalesce(e.amount, 0)
         LIMIT 100""",
     "posted = floor of exact": """

@@ -12,7 +12,7 @@ from django.db.models import Count, F, Min, Q, QuerySet, Sum
 
 from accounts.kernel.actor import Actor
 from accounts.kernel.errors import DomainError
-from billing.models import AllocationPosting, DayClose, Invoice, InvoiceLine, RatedLine, RatingException
+from billing.models import AllocationPosting, Credit, DayClose, Invoice, InvoiceLine, RatedLine, RatingException
 
 
 class NoSuchInvoice(DomainError):
@@ -149,10 +149,24 @@ def credits_due(until: datetime) -> list[int]:
         cursor.execute(
             "SELECT c.id FROM market_charge c JOIN market_allocation a ON a.id = c.allocation_id "
             "JOIN market_product p ON p.id = a.product_id LEFT JOIN billing_credit k ON k.charge_id = c.id "
-            "WHERE c.kind IN ('promise', 'shortfall') AND k.id IS NULL AND p.window_start < %s ORDER BY c.id LIMIT 1000",
+            "WHERE c.kind IN ('promise', 'shortfall') AND (k.id IS NULL OR k.paid_micros < k.owed_micros) "
+            "AND p.window_start < %s ORDER BY k.paid_at NULLS FIRST, c.id LIMIT 1000",
             [until],
         )
         return [row[0] for row in cursor.fetchall()]
+
+
+def earned_from(seller_id: UUID, buyer_id: UUID) -> int:
+    """Micro-yuan that closed days made payable to a seller for one buyer's purchases, less what it gave back to it."""
+    days = DayClose.objects.filter(seller_id=seller_id).aggregate(
+        gross=Sum("gross_micros"), payable=Sum("payable_micros")
+    )
+    closed = AllocationPosting.objects.filter(seller_id=seller_id, organisation_id=buyer_id)
+    gross = closed.aggregate(total=Sum("closed_micros"))["total"] or 0
+    given = (
+        Credit.objects.filter(seller_id=seller_id, buyer_id=buyer_id).aggregate(total=Sum("paid_micros"))["total"] or 0
+    )
+    return max(0, gross * (days["payable"] or 0) // (days["gross"] or 1) - given)
 
 
 def spent_by_day(organisation_id: UUID, *, since: date) -> list[SpentDay]:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from billing import selectors
+from billing import locks, selectors
 from billing.kernel.periods import PeriodKind, market_date, period_from
 from billing.kernel.rounding import EXACT_PER_MICRO
 from billing.models import Credit
@@ -17,47 +17,66 @@ from ledger.services import Leg, TransferDraft
 from market import selectors as market
 from market.selectors import AllocationView, ChargeView
 
-# Out of what the day brought first, then out of what is free already, then out of what was deposited.
-SOURCES = ("payable_held", "payable_available", "collateral")
+# Out of what this buyer's own purchases brought the seller, then out of what is free already, then of the deposit.
+HELD, SOURCES = "payable_held", ("payable_available", "collateral")
 
 
 def pay(*, now: datetime) -> int:
-    """Pay every credit of delivery days that ended at least 24 h ago; gives how many.
+    """Pay what is owed for delivery days that ended at least 24 h ago, as far as the sellers have it; gives how many.
 
-    Runs after the close of the days, so that a seller has what it earned. What it does not have is not paid: the credit
-    says both figures. Each in a transaction of its own, safe to run twice or at once.
+    Runs after the close of the days, so that a seller has what it earned. What it does not have stays owed, and is tried
+    again. Each in a transaction of its own, safe to run twice or at once.
     """
     until = period_from(PeriodKind.DAY, market_date(now - WAIT)).start
     due = selectors.credits_due(until)
-    for charge in market.charges_many(due):
-        with transaction.atomic():
-            _pay(charge, market.allocation(charge.allocation_id), now)
-    return len(due)
+    return sum(_pay(charge, market.allocation(charge.allocation_id), now) for charge in market.charges_many(due))
 
 
-def _pay(charge: ChargeView, view: AllocationView, now: datetime) -> None:
-    owed = charge.exact // EXACT_PER_MICRO
-    legs, rest = [], owed
-    for kind in SOURCES:
-        account_id = ledger.open_account(organisation_id=view.seller_id, kind=kind, currency=view.currency)
-        part = min(rest, max(0, ledger_reads.balance(account_id).available_micros))
-        rest -= part
-        if part:
-            legs.append(Leg(account_id, "debit", part))
-    Credit.objects.create(
-        charge_id=charge.id,
-        buyer_id=view.buyer_id,
-        seller_id=view.seller_id,
-        delivery_date=market_date(view.window_start),
-        currency=view.currency,
-        owed_micros=owed,
-        paid_micros=owed - rest,
-        paid_at=now,
+def _pay(charge: ChargeView, view: AllocationView, now: datetime) -> int:
+    with transaction.atomic():
+        credit = _credit(charge, view, now)
+        legs = _legs(credit, credit.owed_micros - credit.paid_micros)
+        paid = sum(leg.amount_micros for leg in legs)
+        if legs:
+            wallet = ledger.open_account(organisation_id=view.buyer_id, kind="wallet", currency=view.currency)
+            key = f"credit:{charge.id}:{credit.paid_micros}"
+            draft = TransferDraft(
+                key=key, kind=charge.kind, legs=(*legs, Leg(wallet, "credit", paid)), currency=view.currency
+            )
+            ledger.post([draft], now=now)
+        credit.paid_micros, credit.paid_at = credit.paid_micros + paid, now
+        credit.save(update_fields=["paid_micros", "paid_at"])
+    return int(paid > 0)
+
+
+def _credit(charge: ChargeView, view: AllocationView, now: datetime) -> Credit:
+    """The row of a charge, made at the first try, and locked."""
+    Credit.objects.bulk_create(
+        [
+            Credit(
+                charge_id=charge.id,
+                buyer_id=view.buyer_id,
+                seller_id=view.seller_id,
+                delivery_date=market_date(view.window_start),
+                currency=view.currency,
+                owed_micros=charge.exact // EXACT_PER_MICRO,
+                paid_micros=0,
+                paid_at=now,
+            )
+        ],
+        ignore_conflicts=True,
     )
-    if legs:
-        wallet = ledger.open_account(organisation_id=view.buyer_id, kind="wallet", currency=view.currency)
-        draft = TransferDraft(
-            key=f"credit:{charge.id}", kind=charge.kind, legs=(*legs, Leg(wallet, "credit", owed - rest)),
-            currency=view.currency,
-        )  # fmt: skip
-        ledger.post([draft], now=now)
+    return locks.credit(charge.id)
+
+
+def _legs(credit: Credit, rest: int) -> list[Leg]:
+    """Where the money comes from: what others paid is held for them, and serves nobody else."""
+    legs = []
+    own = selectors.earned_from(credit.seller_id, credit.buyer_id)
+    for kind, most in ((HELD, own), *((source, rest) for source in SOURCES)):
+        account_id = ledger.open_account(organisation_id=credit.seller_id, kind=kind, currency=credit.currency)
+        part = min(rest, most, max(0, ledger_reads.balance(account_id).available_micros))
+        if part > 0:
+            legs.append(Leg(account_id, "debit", part))
+            rest -= part
+    return legs

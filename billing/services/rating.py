@@ -128,8 +128,10 @@ def _rest(group: _Group, invoiced: Iterable[RatedLine]) -> _Rest | None:
     if of_bucket:
         return None
     # What was cancelled serves nobody any more.
+    # Nor does what fell short: it left the allocation and its hold.
     bought = [
-        (a, 0 if a.cancelled_at else a.quantity_st * 10**6 - of_allocation[a.id]) for a in group.allocations.values()
+        (a, 0 if a.cancelled_at else max(0, a.quantity_st * 10**6 - a.short_micro_st - of_allocation[a.id]))
+        for a in group.allocations.values()
     ]
     open_ = [replace(one, micro_st=one.micro_st - of_charge[one.id]) for one in group.charges]
     return _Rest(

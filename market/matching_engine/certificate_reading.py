@@ -106,10 +106,22 @@ def _round(document: dict[str, Any]) -> Round:
         own = hashes[len(cells) :]
         orders = [_order(one, cells, seed, root, leaf) for one, leaf in zip(part["orders"], own, strict=True)]
         reject(orders)
-        components.append(Component(cells, orders, int(part["welfare"])))
+        components.append(Component(cells, orders, whole(part["welfare"])))
         leaves += hashes
     once = len(set(leaves)) == len(leaves)
     return Round(seed, bytes.fromhex(document["commitment"]), root, root_of(leaves), once, components)
+
+
+def whole(value: Any) -> int:
+    """A printed whole number: an integer, or its one decimal text.
+
+    :raises Malformed: a fraction, a truth value, or a text that another reader may take for another number.
+    """
+    if isinstance(value, str) and value == value.strip() and value.lstrip("-").isdecimal() and str(int(value)) == value:
+        return int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Malformed(f"{str(value)[:40]} is no whole number.")
+    return value
 
 
 def leaves_of(part: dict[str, Any]) -> list[bytes]:
@@ -126,13 +138,13 @@ def header_hash(header: dict[str, Any]) -> bytes:
 
 def _order_hash(order: dict[str, Any], heads: list[bytes]) -> bytes:
     numbers = [order[name] for name in ("side", "quantity", "minimum", "cohort", "group", "deployment")]
-    named = sorted((heads[int(cell)], limit) for cell, limit in order["limits"].items())
+    named = sorted((heads[whole(cell)], limit) for cell, limit in order["limits"].items())
     parts = [bytes.fromhex(order["pseudonym"]), *(_bytes(-1 if one is None else one) for one in numbers)]
     return hashlib.sha256(b"\0" + b"".join(parts) + b"".join(head + _bytes(limit) for head, limit in named)).digest()
 
 
 def _bytes(number: Any) -> bytes:
-    return int(number).to_bytes(8, "big", signed=True)
+    return whole(number).to_bytes(8, "big", signed=True)
 
 
 def root_of(leaves: list[bytes]) -> bytes:
@@ -146,16 +158,16 @@ def root_of(leaves: list[bytes]) -> bytes:
 
 def _cell(cell: dict[str, Any]) -> Cell:
     header = cell["header"]
-    bound = (int(header[name]) for name in ("tick", "low", "high"))
-    return Cell(*bound, *(int(cell[name]) for name in ("least", "greatest", "price", "volume")))
+    bound = (whole(header[name]) for name in ("tick", "low", "high"))
+    return Cell(*bound, *(whole(cell[name]) for name in ("least", "greatest", "price", "volume")))
 
 
 def _order(order: dict[str, Any], cells: list[Cell], seed: bytes, root: bytes, leaf: bytes) -> Order:
-    side, quantity, minimum, cohort = (int(order[name]) for name in ("side", "quantity", "minimum", "cohort"))
-    group, deployment = (None if order[name] is None else int(order[name]) for name in ("group", "deployment"))
-    asked = sorted((int(cell), int(limit)) for cell, limit in order["limits"].items())
+    side, quantity, minimum, cohort = (whole(order[name]) for name in ("side", "quantity", "minimum", "cohort"))
+    group, deployment = (None if order[name] is None else whole(order[name]) for name in ("group", "deployment"))
+    asked = sorted((whole(cell), whole(limit)) for cell, limit in order["limits"].items())
     limits = {x: max(limit, cells[x].low) if side else min(limit, cells[x].high) for x, limit in asked}
-    fills = {int(cell): int(lots) for cell, lots in order["fills"].items()}
+    fills = {whole(cell): whole(lots) for cell, lots in order["fills"].items()}
     if side not in {0, 1} or not limits or quantity < 1 or minimum < 0:
         raise Malformed("An order has a side, a quantity and at least one cell.")
     if any(not 0 <= x < len(cells) for x in (*limits, *fills)):

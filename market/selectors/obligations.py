@@ -100,15 +100,20 @@ def shortfalls_by_pool(*, since: datetime) -> dict[UUID, int]:
     return dict(rows.values_list("allocation__pool_id").annotate(Max("id")))
 
 
-def next_grade_price(product_id: UUID) -> int | None:
-    """The volume-weighted price of the next lower grade of this line in this window; None where it did not trade."""
+def next_grade_price(product_id: UUID, *, least_st: int) -> int | None:
+    """The volume-weighted price of the next lower grade of this line in this window; None where too little of it traded.
+
+    Only what traded before the window opened counts, and only if it was as much as what is to be priced: later, and in
+    a single lot, either side could make the price.
+    """
     product = Product.objects.get(id=product_id)
     lower = list(Grade)[list(Grade).index(Grade(product.grade)) + 1 :]
     rows = RoundPrice.objects.filter(
         product__line_id=product.line_id, product__grade__in=lower[:1], product__window_start=product.window_start,
-        volume_st__gt=0,
+        round__closed_at__lt=product.window_start, volume_st__gte=1,
     )  # fmt: skip
-    return reference((row.price_micros or 0, row.volume_st) for row in rows)
+    trades = [(row.price_micros or 0, row.volume_st) for row in rows]
+    return reference(trades) if sum(volume for _, volume in trades) >= least_st else None
 
 
 def supply_of_order(order_id: UUID) -> UUID:

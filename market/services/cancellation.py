@@ -85,12 +85,12 @@ def _figures(view: AllocationView) -> Cancellation:
 
 
 def _cancel(view: AllocationView, use: AllocationUse, actor: Actor, now: datetime) -> None:
-    """Account first, then the supply, then the charge: the order in which a round locks them."""
+    """Supply first, then the account, then the charge: the order in which a round locks them."""
     figures = _figures(view)
+    _give_back(view)
     if figures.released_micros:
         key = f"cancel:{view.id}"
         ledger.change_holds([HoldChange(key, view.hold_id, "release", figures.released_micros)], now=now)
-    _give_back(view)
     use.cancelled_at = now
     use.ended_micro_st = use.bought_micro_st
     use.save(update_fields=["cancelled_at", "ended_micro_st"])

@@ -106,7 +106,7 @@ def _store(running: Running, parts: Sequence[Part]) -> None:
                 tries=tries.get(subject, 0),
             )
         )
-    of_round.delete()
+    of_round.filter(fence__lt=running.fence).delete()
     ComponentTask.objects.bulk_create(rows)
 
 

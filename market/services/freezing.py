@@ -17,8 +17,9 @@ from market.services import orders
 from market.services.clearing import Frozen, freeze_book
 from market.services.sealing import Name, round_keys
 
-# Who froze a round may be frozen itself, with its session alive. After this others take its round from it.
-LEASE = timedelta(seconds=30)
+# Who froze a round may be frozen itself, with its session alive. After this others take its round from it: far longer
+# than any search within the engine's bounds.
+LEASE = timedelta(seconds=120)
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Running:
     round_id: UUID
     fence: int
     frozen: Frozen
+    was_taken: bool  # from a process that still has its session, and did not come to an end
 
 
 def freeze(market_id: UUID, *, now: datetime, is_alone: bool) -> Running | None:
@@ -42,12 +44,13 @@ def freeze(market_id: UUID, *, now: datetime, is_alone: bool) -> Running | None:
         market = locks.market_to_clear(market_id)
         if market is None or not _is_due(market, now) or not (is_alone or _lapsed(market_id, now)):
             return None
-        round_ = locks.round_to_clear(market)
         locks.book_alone(market.id)
+        round_ = locks.round_to_clear(market)
+        was_taken = not is_alone
         orders.end_marked(market.id, now=now)
         frozen = _frozen(market, round_, now)
         _open_next(market, now)
-    return Running(market.id, round_.id, round_.fence, frozen)
+    return Running(market.id, round_.id, round_.fence, frozen, was_taken)
 
 
 def take_back(market_id: UUID) -> None:

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 
 from market import locks, selectors
+from market.kernel.money import MILLION
 from market.kernel.obligations import is_promise_broken, price_of_broken_promise, undrawn_micro_st
 from market.models import AllocationClose, AllocationUse, Charge, Market
 from market.selectors import AllocationView
@@ -100,7 +101,7 @@ def _close(views: Sequence[AllocationView], now: datetime) -> int:
 
 def _promise(view: AllocationView, micro_st: int, now: datetime) -> list[Charge]:
     """What everything drawn was paid too much, once the window is known not to have kept its promise."""
-    lower = selectors.next_grade_price(view.product_id)
+    lower = selectors.next_grade_price(view.product_id, least_st=-(-micro_st // MILLION))
     price = view.price_micros - price_of_broken_promise(view.price_micros, lower_grade_micros=lower)
     if not price:
         return []

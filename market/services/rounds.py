@@ -43,6 +43,10 @@ TRIES = 3
 HOLD_GRACE_SECONDS = 1_800
 
 
+class RoundTaken(Exception):
+    """A round was taken from a process that is alive; three times in a row park the market."""
+
+
 @dataclass(frozen=True)
 class RoundSummary:
     """What one cleared round did."""
@@ -82,6 +86,8 @@ def clear(market_id: UUID, *, now: datetime) -> RoundSummary | None:
             running = freezing.freeze(market_id, now=now, is_alone=is_alone)
             if running is None:
                 return None
+            if running.was_taken:
+                _count_failure(market_id, RoundTaken("its clearer held it and came to no end"), now)
             failpoints.reached("round.frozen")
             outcome = clear_book(running.frozen, run=components.sharing(running))
             failpoints.reached("round.before_writing")
@@ -126,11 +132,11 @@ def _write(running: Running, outcome: Outcome, now: datetime) -> RoundSummary | 
             return None
         fills = writing.write_fills(outcome, round_)
         allocations = writing.write_allocations(outcome, round_, now=now)
-        writing.change_holds(outcome, allocations, round_, grace_seconds=_grace_seconds(), now=now)
         writing.end_for_this_round_only(outcome, now=now)
         writing.add_sold(
             outcome, [max(1, windows.seconds_left(one.window_start, now)) for one in outcome.book.products]
         )
+        writing.change_holds(outcome, allocations, round_, grace_seconds=_grace_seconds(), now=now)
         _write_prices(outcome, round_)
         certificates.write(outcome, round_)
         faults.record(outcome, round_, now=now)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 from django.db import transaction
 
+from ledger import selectors as ledger_reads
 from ledger import services as ledger
 from ledger.services import HoldChange, InsufficientFunds
 from market import locks, selectors
 from market.kernel.errors import MarketError
 from market.kernel.money import MILLION
 from market.kernel.obligations import BPS, EXACT_PER_MICRO, shortfall_micro_st
-from market.kernel.orders import OrderDraft
+from market.kernel.orders import OrderDraft, Scope
 from market.models import AllocationUse, BuyBack, Charge
 from market.selectors import AllocationView
 from market.services import draws, obligations, orders
@@ -61,8 +63,10 @@ def _give_back(view: AllocationView, use: AllocationUse, short: int, request_id:
     before, after = (
         quantity * view.price_micros // EXACT_PER_MICRO for quantity in (use.short_micro_st, use.short_micro_st + short)
     )
-    if after > before:
-        change = HoldChange(f"short:{view.id}:{request_id}", view.hold_id, "release", after - before)
+    # Usage of other allocations may have been paid from this one's hold already.
+    free = min(after - before, ledger_reads.hold_rests([view.hold_id]).get(view.hold_id, 0))
+    if free > 0:
+        change = HoldChange(f"short:{view.id}:{request_id}", view.hold_id, "release", free)
         ledger.change_holds([change], now=now)
     use.short_micro_st += short
     use.save(update_fields=["short_micro_st"])
@@ -80,20 +84,22 @@ def buy_back(market_id: UUID, *, now: datetime) -> int:
     At no more than what was paid for it, for the next round only. What is bought in a running hour is paid only as far
     as it is drawn, so whole lots cost nobody anything.
     """
-    groups: dict[tuple[UUID, UUID], list[tuple[int, AllocationView, int]]] = defaultdict(list)
+    groups: dict[tuple[UUID, UUID, Scope], list[tuple[int, AllocationView, int]]] = defaultdict(list)
     for charge in selectors.shortfalls_to_buy(market_id, now=now):
         view = selectors.allocation(charge.allocation_id)
-        groups[view.buyer_id, view.product_id].append((charge.id, view, charge.micro_st))
-    return sum(_bid(group, now) for group in groups.values())
+        asked = selectors.orders_many([view.buy_order_id])[view.buy_order_id].scope
+        scope = replace(asked, minimum_st=0)  # where it may go, not how much at least
+        groups[view.buyer_id, view.product_id, scope].append((charge.id, view, charge.micro_st))
+    return sum(_bid(group, scope, now) for (_, _, scope), group in groups.items())
 
 
-def _bid(group: Sequence[tuple[int, AllocationView, int]], now: datetime) -> int:
+def _bid(group: Sequence[tuple[int, AllocationView, int]], scope: Scope, now: datetime) -> int:
     view = group[0][1]
     lot = selectors.product(view.product_id, view.buyer_id).lot_st
     lots = -(-sum(micro_st for _, _, micro_st in group) // (lot * MILLION))
     draft = OrderDraft(
         view.buyer_id, "buy", view.line, view.grade, view.window_start, lots * lot,
-        min(one.price_micros for _, one, _ in group), "ioc",
+        min(one.price_micros for _, one, _ in group), "ioc", scope=scope,
     )  # fmt: skip
     with transaction.atomic():
         placed = _place(draft, now)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 from billing import selectors, services
-from billing.models import Credit, DayClose
+from billing.models import Credit, DayClose, RatedLine
+from config import seeding
 from ledger import selectors as ledger
 from ledger import services as accounts
 from market import selectors as market
 from market import services as trading
 from market.models import AllocationUse, Charge
 from metering_ingest import selectors as metering
-from tests.billing.scene import LATER, signed_in
+from tests.billing.scene import LATER, signed_in, use
 from tests.billing.test_charges import CLOSED, deliver
-from tests.metering_ingest.scene import HOUR, Bought
+from tests.metering_ingest.scene import HOUR, NOW, Bought, buy
 from tests.races.market.conftest import together
 from tests.races.thread.conftest import bought as committed
 from tests.races.thread.conftest import triggers_back
@@ -73,16 +74,51 @@ class TestCredits:
         assert services.credits.pay(now=CLOSED) == 0
         assert services.credits.pay(now=HOUR + timedelta(hours=23)) == 0
 
-    def test_stop_at_what_the_seller_has(self, bought: Bought) -> None:
-        """Nothing was drawn, and nothing was bought ahead: the day brought nothing."""
-        fall_short(bought, 1_000 * ST)
+    def test_that_the_seller_cannot_pay_stay_owed(self, bought: Bought) -> None:
+        """Rating was away: the day is closed later, and then the rest is paid."""
+        owed = fall_short(bought, 1_000 * ST) * bought.allocations[0].price_micros // 10**12
+        trading.obligations.close_windows(now=CLOSED)
+        services.close_days(now=LATER)
 
-        assert services.credits.pay(now=LATER) == 1
+        assert services.credits.pay(now=LATER) == 0
+        assert (Credit.objects.get().owed_micros, Credit.objects.get().paid_micros) == (owed, 0)
+        services.rate_settled(now=LATER)
+        services.close_days(now=LATER + timedelta(days=1))
 
-        row = Credit.objects.get()
-        assert row.owed_micros > row.paid_micros == 0
-        assert not DayClose.objects.exists()
+        assert [services.credits.pay(now=LATER + timedelta(days=1)) for _ in range(2)] == [1, 0]
+        assert Credit.objects.get().paid_micros == owed
+        assert DayClose.objects.exists()
         whole()
+
+    def test_are_not_paid_with_what_others_paid(self, bought: Bought) -> None:
+        """A second buyer, to whom everything fell short, brought the seller nothing: what is held is the first one's."""
+        puppet = seeding.buyer("Puppet", deposit_micros=10**9, staff=bought.operator, now=NOW)
+        buy(puppet, 6_000)
+        for one in market.allocations(puppet):
+            trading.shortfalls.record(
+                one.id, request_id=str(one.id), micro_st=one.quantity_st * ST, now=HOUR + timedelta(minutes=59)
+            )
+        finish(bought)
+        held = held_by_seller(bought)
+
+        services.credits.pay(now=LATER)
+
+        row = Credit.objects.get(buyer_id=puppet.organisation_id)
+        assert 0 <= row.paid_micros < row.owed_micros // 10
+        assert held_by_seller(bought) == held - row.paid_micros
+        assert selectors.verify() == [] and ledger.verify() == []
+
+    def test_leave_room_for_nothing_else(self, bought: Bought) -> None:
+        """What fell short is neither charged nor sold again to usage that is metered late."""
+        short = trading.shortfalls.record(
+            bought.allocations[0].id, request_id="failed", micro_st=5_000 * ST, now=HOUR + timedelta(minutes=59)
+        )
+        finish(bought)
+        use(bought, 9_000, 1_000, times=20, at=timedelta(hours=2))
+
+        first = bought.allocations[0]
+        paid = sum(line.micro_st for line in RatedLine.objects.filter(allocation_id=first.id, live=True))
+        assert paid <= first.quantity_st * ST - short
 
     def test_for_a_broken_promise_are_of_all_that_was_drawn(self, bought: Bought) -> None:
         deliver(bought, 9_000, 1_000)

@@ -22,7 +22,7 @@ TOTAL = "invoice = sum of its lines"
 LINE = "invoice line = sum of its rated lines"
 NUMBERS = "invoice numbers contiguous"
 CHARGED = "every charge is billed once"
-GIVEN = "what a seller gave back is what it owed, or all it had"
+GIVEN = "what a seller gave back is what the ledger says, at most what it owed"
 UNBILLED = "unbilled = posted - closed - rounding"
 TAMPERED = [
     ("UPDATE billing_ratedline SET live = false, invoice_line_id = NULL", BUCKET),

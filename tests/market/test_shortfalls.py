@@ -10,8 +10,10 @@ from django.db import IntegrityError, connection, transaction
 
 from ledger import selectors as ledger
 from market import selectors, services
+from market.kernel.orders import Scope
 from market.models import AllocationUse, BuyBack, Charge, Order
 from tests.market.test_draws import MICRO, reserve
+from tests.market.test_flexible import offer_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("whole")]
 HALF = timedelta(minutes=30)
@@ -131,6 +133,22 @@ class TestBuyBack:
         assert services.shortfalls.buy_back(bought.market_id, now=bought.now) == 0
         assert BuyBack.objects.get().order_id is None
 
+    def test_asks_where_the_first_bid_asked(self, world: Any, buyer: Any, seller: Any) -> None:
+        """Who named a vendor does not get another one's machines for it."""
+        world.offer(seller, 10_000, PRICE - 20_000)
+        world.bid(buyer, 10_000, PRICE, scope=Scope(vendors=frozenset({"nvidia"}), minimum_st=10_000))
+        world.round()
+        world.now = world.window + HALF
+        fail(world, buyer, 1_500 * MICRO)
+        offer_in(world, world.organisation("provider"), 0, 5_000, 1_700_000, vendor="huawei")
+
+        next_round(world)
+
+        again = selectors.orders_many([BuyBack.objects.get().order_id])
+        assert [(one.scope.vendors, one.scope.minimum_st, one.filled_st) for one in again.values()] == [
+            (frozenset({"nvidia"}), 0, 0),
+        ]  # fmt: skip
+
     def test_row_is_never_changed(self, bought: Any, buyer: Any) -> None:
         fail(bought, buyer, 100 * MICRO)
         services.shortfalls.buy_back(bought.market_id, now=bought.now)
@@ -181,3 +199,17 @@ class TestPromise:
         services.draws.settle(reserved.id, used_micro_st=100 * MICRO, now=world.now, kept=False)
 
         assert self.close(world)["promise"] == (100 * MICRO, 700_000)
+
+    def test_that_is_broken_is_not_priced_by_one_lot_that_traded_since(
+        self, bought: Any, buyer: Any, seller: Any
+    ) -> None:
+        self.draw(bought, buyer, False)
+        services.catalogue.set_list_price(
+            line=bought.line, grade="batch", price_micros=PRICE, valid_from=bought.now.date(), source="price list"
+        )
+        bought.grade = "batch"
+        bought.bid(bought.organisation("buyer", yuan=1), 1_000, 2_040_000)
+        bought.offer(seller, 1_000, 2_040_000)
+        next_round(bought)
+
+        assert self.close(bought)["promise"] == (100 * MICRO, 600_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.selectors import actors
 from ledger import selectors as ledger
-from market import selectors, services
+from market import locks, selectors, services
 from market.kernel.errors import OrderEnded, RoundRunning
 from market.matching_engine import components as engine
 from market.models import ComponentTask, Market, ModelLine, OrderEnd, Round
@@ -267,6 +268,20 @@ class TestFence:
         assert (market.state, market.state_reason) == ("parked", "ZeroDivisionError: division by zero")
         assert orders.cancel(bid.id, actor=buyer, now=world.now).status == "cancelled"
         assert OrderEnd.objects.get().reason == "cancelled"
+
+    def test_a_round_taken_three_times_from_the_living_parks_the_market(self, world: Any, while_clearing: Any) -> None:
+        """Each clearer holds it beyond its lease; that nobody writes it is not passed over in silence."""
+        now = selectors.the_market().next_close_at
+        assert freezing.freeze(world.market_id, now=now, is_alone=True) is not None
+        for _ in range(3):
+            now += freezing.LEASE
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(locks, "clearer", lambda _: contextlib.nullcontext(False))
+                patch.setattr(rounds, "_write", lambda *_: None)
+                rounds.clear(world.market_id, now=now)
+
+        market = Market.objects.get()
+        assert (market.state, market.state_reason.split(":")[0]) == ("parked", "RoundTaken")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.matching_engine import Breach, check, clear
+from market.matching_engine.certificate_reading import Malformed, whole
 from tests.market.kernel.books import EXAMPLES, Row, book, rows_of
 
 SOURCE = Path(check.__code__.co_filename)
@@ -96,3 +97,14 @@ class TestCheck:
 
         assert len(lines) <= 60
         assert not [line for line in lines if "import" in line and ("market" in line or "numpy" in line)]
+
+
+class TestWholeNumbers:
+    @pytest.mark.parametrize("value", [0, -3, 2**70, "0", "-3", "1900000"])
+    def test_are_read(self, value: Any) -> None:
+        assert whole(value) == int(value)
+
+    @pytest.mark.parametrize("value", [1.0, 1_900_000.9, True, None, "00", "+1", " 1", "1_0", "1.0", "-0", "", "١"])
+    def test_are_nothing_that_could_be_read_as_another(self, value: Any) -> None:
+        with pytest.raises(Malformed):
+            whole(value)
