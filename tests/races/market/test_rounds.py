@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from functools import partial
 
 import pytest
 from django.db import connection
 
+from accounts.selectors import actors
 from ledger import selectors as ledger
 from ledger.services import InsufficientFunds
 from market import selectors, services
@@ -119,6 +121,34 @@ class TestAmendAgainstClear:
         bought = sum(one.cost_micros for one in selectors.allocations(buyer))
         assert ledger.wallet(buyer.organisation_id, "CNY").held_micros == bought
         assert len(ends) > 1, "the race went more than one way"
+
+
+class TestHaltAgainstClear:
+    def test_lets_no_round_come_after_it_and_every_hold_go(self, world):
+        buyer, seller = world.organisation("buyer", yuan=1_000), world.organisation("provider")
+        staff, chance, cleared = actors.of_organisation(world.operator), random.Random(27), set()
+        for _ in range(50):
+            world.bid(buyer, 3_000, 2 * YUAN)
+            world.offer(seller, 2_000, 2 * YUAN - 10_000)
+            before = selectors.the_market()
+            world.now = before.next_close_at
+            halt = partial(services.markets.halt, world.market_id, reason="drill", actor=staff, now=world.now)
+            steps = [partial(services.rounds.clear, world.market_id, now=world.now), halt]
+
+            results = together(*[partial(after_a_while, chance, step) for step in steps])
+
+            assert not any(isinstance(one, Exception) for one in results), results
+            after = selectors.the_market()
+            assert services.rounds.clear(world.market_id, now=world.now + timedelta(seconds=30)) is None
+            assert selectors.the_market().round_number == after.round_number
+            services.orders.cancel_all(actor=buyer, now=world.now)
+            services.orders.cancel_all(actor=seller, now=world.now)
+            bought = sum(one.cost_micros for one in selectors.allocations(buyer))
+            assert ledger.wallet(buyer.organisation_id, "CNY").held_micros == bought
+            cleared.add(after.round_number - before.round_number)
+            services.markets.resume(world.market_id, actor=staff, now=world.now)
+        assert cleared == {0, 1}, "the race went both ways"
+        assert_whole()
 
 
 class TestFiftyBids:
