@@ -44,6 +44,20 @@ def api(site: Site) -> httpx.Client:
     )
 
 
+def _review(page: Any, limit: str) -> None:
+    """Review the bid at this limit, or at the highest that is taken: the collar follows the price while one types."""
+    for _ in range(5):
+        page.fill("input[name=price]", limit)
+        with page.expect_response(lambda answer: "/review" in answer.url) as reviewed:
+            page.get_by_role("button", name="Review the bid").click()
+        if reviewed.value.ok:
+            return
+        offered = re.search(r'data-value="([0-9.]+)"', reviewed.value.text())
+        assert offered, "a refused limit comes with the nearest legal one"
+        limit = offered[1]
+        page.locator(f"[data-value='{limit}']").first.wait_for()
+
+
 class TestTour:
     def test_buys_tokens_spends_them_and_downloads_the_invoice_that_has_them(self, site: Site, browser: Any) -> None:
         page = sign_in(browser, site, "buyer")
@@ -58,15 +72,9 @@ class TestTour:
         page.locator("figure svg").first.wait_for(timeout=30_000)
 
         # Bid: preview, review, confirm, receipt.
-        page.fill("input[name=price]", "2.40")
         page.fill("input[name=quantity]", "0.3")
-        page.get_by_role("button", name="Review the bid").click()
-        place, legal = page.get_by_role("button", name="Place the bid"), page.locator("[data-fill]")
-        place.or_(legal).first.wait_for()
-        if legal.count():  # the price has moved, and the collar with it
-            legal.first.click()
-            page.get_by_role("button", name="Review the bid").click()
-        place.click()
+        _review(page, "2.40")
+        page.get_by_role("button", name="Place the bid").click()
         page.get_by_text("Your bid is in").wait_for()
         order_id = re.search(r"ord_[0-9a-z]{26}", page.content())
         assert order_id
@@ -118,7 +126,7 @@ class TestTour:
             assert line["quantity_million_st"] in csv
             assert line["amount"] in printed and line["amount"] in csv and line["amount"] in finance.content()
         assert invoice["total"] in printed and invoice["total"] in csv
-        assert not problems
+        assert not [one for one in problems if "422" not in one], "a refused form is no fault"
 
     def test_shows_each_page_in_both_languages_themes_and_widths_without_sideways_scroll(
         self, site: Site, browser: Any
