@@ -149,7 +149,7 @@ def _advisory(function: str, key: int) -> None:
     with connection.cursor() as cursor:
         # One statement, whose columns are worked out from left to right.
         cursor.execute(
-            "WITH before AS MATERIALIZED (SELECT current_setting('lock_timeout') AS patience) "  # noqa: S608
+            "WITH before AS MATERIALIZED (SELECT current_setting('lock_timeout') AS patience) "  # noqa: S608  (the function is one of three of ours)
             f"SELECT set_config('lock_timeout', %s, true), {function}(%s), set_config('lock_timeout', patience, true) "
             "FROM before",
             [PATIENCE, key],

@@ -28,8 +28,9 @@ def pay(*, now: datetime) -> int:
     again. Each in a transaction of its own, safe to run twice or at once.
     """
     until = period_from(PeriodKind.DAY, market_date(now - WAIT)).start
-    due = selectors.credits_due(until)
-    return sum(_pay(charge, market.allocation(charge.allocation_id), now) for charge in market.charges_many(due))
+    charges = market.charges_many(selectors.credits_due(until))
+    views = market.allocations_many({charge.allocation_id for charge in charges})
+    return sum(_pay(charge, views[charge.allocation_id], now) for charge in charges)
 
 
 def _pay(charge: ChargeView, view: AllocationView, now: datetime) -> int:

@@ -46,11 +46,10 @@ def freeze(market_id: UUID, *, now: datetime, is_alone: bool) -> Running | None:
             return None
         locks.book_alone(market.id)
         round_ = locks.round_to_clear(market)
-        was_taken = not is_alone
         orders.end_marked(market.id, now=now)
         frozen = _frozen(market, round_, now)
         _open_next(market, now)
-    return Running(market.id, round_.id, round_.fence, frozen, was_taken)
+    return Running(market.id, round_.id, round_.fence, frozen, was_taken=not is_alone)
 
 
 def take_back(market_id: UUID) -> None:

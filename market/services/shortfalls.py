@@ -85,10 +85,12 @@ def buy_back(market_id: UUID, *, now: datetime) -> int:
     as it is drawn, so whole lots cost nobody anything.
     """
     groups: dict[tuple[UUID, UUID, Scope], list[tuple[int, AllocationView, int]]] = defaultdict(list)
-    for charge in selectors.shortfalls_to_buy(market_id, now=now):
-        view = selectors.allocation(charge.allocation_id)
-        asked = selectors.orders_many([view.buy_order_id])[view.buy_order_id].scope
-        scope = replace(asked, minimum_st=0)  # where it may go, not how much at least
+    charges = selectors.shortfalls_to_buy(market_id, now=now)
+    views = selectors.allocations_many({charge.allocation_id for charge in charges})
+    asked = selectors.orders_many({view.buy_order_id for view in views.values()}) if views else {}
+    for charge in charges:
+        view = views[charge.allocation_id]
+        scope = replace(asked[view.buy_order_id].scope, minimum_st=0)  # where it may go, not how much at least
         groups[view.buyer_id, view.product_id, scope].append((charge.id, view, charge.micro_st))
     return sum(_bid(group, scope, now) for (_, _, scope), group in groups.items())
 

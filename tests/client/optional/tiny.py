@@ -48,7 +48,10 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, cache: Cache | None) -> Tensor:
         batch, new, _ = x.shape
-        split = lambda y, heads: y.view(batch, new, heads, -1).transpose(1, 2)  # noqa: E731
+
+        def split(y: Tensor, heads: int) -> Tensor:
+            return y.view(batch, new, heads, -1).transpose(1, 2)
+
         q, k, v = (
             split(self.q_proj(x), self.shape.heads),
             split(self.k_proj(x), self.shape.kv_heads),

@@ -15,10 +15,10 @@ from django.db import connection
 from accounts.selectors import actors
 from ledger import selectors as ledger
 from ledger.services import InsufficientFunds
-from market import selectors, services
+from market import locks, selectors, services
 from market.kernel.errors import OrderEnded
-from market.models import Fill, Round
-from market.services import failpoints
+from market.models import Fill, ModelLine, Round
+from market.services import failpoints, freezing
 from tests.races.market.conftest import together
 
 YUAN = 10**6
@@ -149,6 +149,34 @@ class TestHaltAgainstClear:
             services.markets.resume(world.market_id, actor=staff, now=world.now)
         assert cleared == {0, 1}, "the race went both ways"
         assert_whole()
+
+
+class TestHaltAgainstASecondFreeze:
+    def test_waits_for_it_and_is_never_the_victim_of_a_deadlock(self, world, monkeypatch):
+        """The clearer of a frozen round is lost; another freezes it anew while the operator halts a line."""
+        buyer, staff = world.organisation("buyer", yuan=10), actors.of_organisation(world.operator)
+        world.bid(buyer, 1_000, 2 * YUAN)
+        world.now = selectors.the_market().next_close_at
+        line = ModelLine.objects.get(slug=world.line).id
+        assert freezing.freeze(world.market_id, now=world.now, is_alone=True) is not None
+        round_to_clear = locks.round_to_clear
+
+        def slowly(market):
+            found = round_to_clear(market)
+            time.sleep(0.6)
+            return found
+
+        monkeypatch.setattr(locks, "round_to_clear", slowly)
+
+        def halt():
+            time.sleep(0.2)
+            return services.halts.impose(reason="drill", actor=staff, now=world.now, line_id=line)
+
+        again, halted = together(lambda: freezing.freeze(world.market_id, now=world.now, is_alone=True), halt)
+
+        assert not isinstance(halted, Exception), halted
+        assert again.fence == 2
+        assert Round.objects.get(number=1).fence == 3, "the halt takes the round back"
 
 
 class TestFiftyBids:

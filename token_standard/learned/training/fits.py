@@ -1,6 +1,6 @@
 """The fits of every quantity from a set of samples; folds call this as the whole training does."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,36 +51,36 @@ def fit(served: Sequence[Sample], static: Sequence[Sample], layers: Sequence[Lay
 
 def decode(rows: Sequence[Sample], *, boost: bool) -> dict[str, Any]:
     """The fit of seconds per token."""
-    parts = np.array([terms.decode(each.deployment, each.shape, each.load) for each in rows])
     seconds = np.array([each.per_token for each in rows])
-    coefficients = fitting.physics(parts, seconds)
-    plain = _plain(coefficients, rows)
-    if boost:
-        scaled = parts * coefficients
-        table = [
-            features.decode(each.deployment, each.shape, each.load, list(part))
-            for each, part in zip(rows, scaled, strict=True)
-        ]
-        errors = np.log(seconds / scaled.sum(axis=1))
-        plain["trees"], plain["bounds"] = fitting.boosted(np.array(table), errors, DECODE_TREES)
-    return plain
+    return _served(rows, seconds, terms.decode, features.decode, DECODE_TREES if boost else None)
 
 
 def prefill(rows: Sequence[Sample], *, boost: bool) -> dict[str, Any]:
     """The fit of seconds to the first token."""
     rows = [each for each in rows if each.first_token is not None]
-    parts = np.array([terms.prefill(each.deployment, each.shape, each.load) for each in rows])
     seconds = np.array([each.first_token for each in rows], dtype=float)
+    return _served(rows, seconds, terms.prefill, features.prefill, PREFILL_TREES if boost else None)
+
+
+def _served(
+    rows: Sequence[Sample],
+    seconds: Any,
+    terms_of: Callable[..., Any],
+    features_of: Callable[..., Any],
+    trees: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Physics fitted to these seconds, and on it the trees of what it leaves, where there are to be any."""
+    parts = np.array([terms_of(each.deployment, each.shape, each.load) for each in rows])
     coefficients = fitting.physics(parts, seconds)
     plain = _plain(coefficients, rows)
-    if boost:
+    if trees is not None:
         scaled = parts * coefficients
         table = [
-            features.prefill(each.deployment, each.shape, each.load, list(part))
+            features_of(each.deployment, each.shape, each.load, list(part))
             for each, part in zip(rows, scaled, strict=True)
         ]
         errors = np.log(seconds / scaled.sum(axis=1))
-        plain["trees"], plain["bounds"] = fitting.boosted(np.array(table), errors, PREFILL_TREES)
+        plain["trees"], plain["bounds"] = fitting.boosted(np.array(table), errors, trees)
     return plain
 
 
