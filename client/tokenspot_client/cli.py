@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from token_standard.__main__ import main as token_standard
-from tokenspot_client import trading
+from tokenspot_client import agent_cli, trading
 from tokenspot_client.api import ApiProblem, Client
 from tokenspot_client.certificate import check_round
 from tokenspot_client.certificate_reading import Malformed, read
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--key", help="API key (default: TOKENSPOT_KEY)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     trading.add_commands(commands)
+    agent_cli.add_commands(commands)
     invoices = commands.add_parser("invoices", help="list invoices, or download one")
     invoices.add_argument("action", nargs="?", choices=["list", "download"], default="list")
     invoices.add_argument("invoice", nargs="?")
