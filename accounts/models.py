@@ -118,6 +118,19 @@ class AuditEvent(models.Model):
         indexes = [models.Index(fields=["organisation", "-id"], name="audit_of_organisation")]
 
 
+class AuditLink(models.Model):
+    """An event's place in the hash chain of the audit log. Append-only, as the events are."""
+
+    position = models.BigIntegerField(primary_key=True)
+    # The chain itself proves that the event is there.
+    event = models.OneToOneField(AuditEvent, models.PROTECT, db_constraint=False, related_name="+")
+    hash = models.BinaryField(max_length=32)
+    sealed_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["sealed_at"], name="audit_link_age")]
+
+
 class IdempotencyRow(models.Model):
     """The first answer to a request that names an Idempotency-Key."""
 

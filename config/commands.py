@@ -19,6 +19,11 @@ def replay(arguments: list[str]) -> int:
     return _manage("replay", arguments)
 
 
+def verify_chain(arguments: list[str]) -> int:
+    """`tokenspot verify-chain`: the audit log's hash chain, from the first event to the last."""
+    return _manage("verify_chain", arguments)
+
+
 def _manage(name: str, arguments: list[str]) -> int:
     runner = [sys.executable, "-m", "config.services.run", "--", sys.executable, str(_MANAGE), name, *arguments]
     return subprocess.run(runner, check=False, cwd=_MANAGE.parent).returncode

@@ -1,5 +1,5 @@
 """Reads of accounts."""
 
-from accounts.selectors import actors, audit, clock, keys, members, organisations
+from accounts.selectors import actors, audit, chain, clock, keys, members, organisations
 
-__all__ = ["actors", "audit", "clock", "keys", "members", "organisations"]
+__all__ = ["actors", "audit", "chain", "clock", "keys", "members", "organisations"]

@@ -1,5 +1,5 @@
 """What accounts does."""
 
-from accounts.services import audit, idempotency, keys, members, organisations, outbox
+from accounts.services import audit, idempotency, keys, members, organisations, outbox, sealing
 
-__all__ = ["audit", "idempotency", "keys", "members", "organisations", "outbox"]
+__all__ = ["audit", "idempotency", "keys", "members", "organisations", "outbox", "sealing"]

@@ -17,13 +17,14 @@ from tokenspot_client.certificate import check_round
 from tokenspot_client.certificate_reading import Malformed, read
 
 _SERVER = "tokenspot.server_commands"
+_ON_SERVER = ("verify", "verify-chain", "replay")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 done, 1 refused, 2 wrong use."""
     given = sys.argv[1:] if arguments is None else arguments
     server = {point.name: point for point in entry_points(group=_SERVER)}
-    if given[:1] and given[0] in {"verify", "replay"}:
+    if given[:1] and given[0] in _ON_SERVER:
         if given[0] not in server:
             print(f"`tokenspot {given[0]}` runs where the server is installed; it is not here.", file=sys.stderr)
             return 2
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     verify_round.set_defaults(run=_verify_round)
     commands.add_parser("estimate", help="standard tokens of a request or a trace; --help says how; needs no site")
     commands.add_parser("verify", help="check every invariant of the database (where the server is installed)")
+    commands.add_parser("verify-chain", help="check the audit log's hash chain (where the server is installed)")
     commands.add_parser("replay", help="a trace through market, meter and bill (where the server is installed)")
     return parser
 

@@ -209,11 +209,16 @@ MARKET_CURRENCY = "CNY"
 # The address under which this site is reached, for links in documents.
 SITE_URL = os.environ.get("SITE_URL", "http://127.0.0.1:8000")
 
+# Heads of the audit log's chain are copied to this file; keep it, or a copy of it, where the database's owner is not.
+AUDIT_ANCHORS = Path(os.environ.get("AUDIT_ANCHORS") or addresses.state_dir() / "audit-anchors.jsonl")
+
 # name -> what beat says, to which queue, how often. Every message is a hint: it expires before the next but one.
 _TICKS = {
     "market.clear_due": ("clear", 1),
     "market.sweep": ("settle", 10),
     "accounts.relay_outbox": ("outbox", 2),
+    "accounts.seal_audit": ("outbox", 10),
+    "accounts.copy_audit_head": ("outbox", 3600),
     "metering_ingest.settle": ("settle", 2),
     "metering_ingest.partitions": ("bulk", 3600),
     "billing.rate": ("bill", 2),

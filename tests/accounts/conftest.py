@@ -88,7 +88,16 @@ def _remove_everything() -> None:
     assert str(connection.settings_dict["NAME"]).startswith("test_")
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
-        for name in ("auditevent", "idempotencyrow", "outboxrow", "apikey", "member", "user", "organisation"):
+        for name in (
+            "auditlink",
+            "auditevent",
+            "idempotencyrow",
+            "outboxrow",
+            "apikey",
+            "member",
+            "user",
+            "organisation",
+        ):
             cursor.execute(f"DELETE FROM accounts_{name}")
 
 

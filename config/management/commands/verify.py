@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand
 from django.db import connection, connections
 from django.db.utils import OperationalError
 
+import accounts.selectors.chain
 import billing.selectors
 import ledger.selectors
 import market.selectors
@@ -18,6 +19,7 @@ import metering_ingest.selectors
 from config.replay.database import NAME, replay_database_exists, use_replay_database
 
 CHECKS: dict[str, Callable[[], Iterable[Any]]] = {
+    "accounts": accounts.selectors.chain.verify,
     "ledger": ledger.selectors.verify,
     "market": market.selectors.verify,
     "metering": metering_ingest.selectors.verify,
@@ -28,7 +30,7 @@ CHECKS: dict[str, Callable[[], Iterable[Any]]] = {
 class Command(BaseCommand):
     """Exit code 0: all hold. 1: a breach, named. 3: there is no database to check."""
 
-    help = "Check every invariant: ledger, market, metering, billing. Names the rows that break one."
+    help = "Check every invariant: audit log, ledger, market, metering, billing. Names the rows that break one."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--replay", action="store_true", help="only the database that `replay` left")
