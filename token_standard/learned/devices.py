@@ -1,16 +1,10 @@
-"""Accelerators: peak figures from data sheets, found by any usual spelling of their name.
+"""Accelerators as the cost model sees them: peak figures of the catalogue, found by any usual spelling of their name.
 
-The figures here are those that the cost model was trained with, links and newer devices among them; a device that
-only :mod:`token_standard.devices` lists is taken from there.
+The figures are those of :mod:`token_standard.devices`, as floating point and as they were when the model was trained.
 """
 
-import json
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from typing import Any
 
 from token_standard import devices as catalogue
 from token_standard.errors import TokenStandardError
@@ -69,50 +63,41 @@ class Device:
 def device(name: str) -> Device:
     """The device of this name, e.g. ``a100-80gb``, ``H100 SXM`` or ``NVIDIA H200``.
 
-    :raises UnknownDevice: no such name; the message lists the known ones.
+    :raises UnknownDevice: no such name, or figures that the model needs are not known; the message lists those known.
     """
-    found = _by_spelling().get(_spelling(name))
+    try:
+        found = of_catalogue(catalogue.device(name))
+    except catalogue.UnknownDevice:
+        found = None
     if found is None:
-        known = ", ".join(sorted({each.name for each in _by_spelling().values()}))
+        known = ", ".join(sorted(each.name for each in devices()))
         raise UnknownDevice(f"unknown device {name!r}; known: {known}; others by columns tflops, gbps, memory_gb")
     return found
 
 
 @cache
 def devices() -> tuple[Device, ...]:
-    """All devices of ``learned/devices.json``, in its order."""
-    return tuple(Device(**{k: v for k, v in entry.items() if k != "aliases"}) for entry in _entries())
+    """All devices of the catalogue whose 16-bit peak, bandwidth and memory are known, in its order."""
+    return tuple(own for listed in catalogue.devices() if (own := of_catalogue(listed)) is not None)
 
 
-@cache
-def _by_spelling() -> Mapping[str, Device]:
-    by_name = {each.name: each for each in devices()}
-    spellings: dict[str, Device] = {}
-    for entry in _entries():
-        for name in (entry["name"], *entry["aliases"]):
-            earlier = spellings.setdefault(_spelling(name), by_name[entry["name"]])
-            assert earlier is by_name[entry["name"]], f"two devices are called {name}"
-    for listed in catalogue.devices():
-        if (own := _from_catalogue(listed)) is not None:
-            spellings.setdefault(_spelling(listed.name), own)
-    return spellings
+def of_catalogue(listed: catalogue.Device) -> Device | None:
+    """A device of the catalogue as the cost model sees it, None where one of the three figures is not known."""
 
+    def figure(name: str) -> float | None:
+        if name in listed.trained_with:
+            return float(listed.trained_with[name])
+        return float(listed.figures[name].value) if name in listed.figures else None
 
-def _from_catalogue(listed: catalogue.Device) -> Device | None:
-    """A device of the makers' figures, where the three that are needed are known."""
-    flops = listed.tera_ops.get("fp16")
-    if flops is None or listed.gb_per_second is None or listed.memory_gb is None:
+    flops, bandwidth, memory = (figure(name) for name in ("fp16", catalogue.BANDWIDTH, catalogue.MEMORY))
+    if flops is None or bandwidth is None or memory is None:
         return None
-    fp8 = float(listed.tera_ops.get("fp8", 0))
-    return Device(listed.name, float(flops), float(listed.gb_per_second), float(listed.memory_gb), fp8=fp8)
-
-
-def _entries() -> list[dict[str, Any]]:
-    text = files("token_standard").joinpath("learned/devices.json").read_text(encoding="utf-8")
-    entries: list[dict[str, Any]] = json.loads(text)["devices"]
-    return entries
-
-
-def _spelling(name: str) -> str:
-    plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    return re.sub(r"^(nvidia|amd|geforce|instinct|tesla|gpu)+", "", plain)
+    return Device(
+        name=listed.name,
+        fp16=flops,
+        gbps=bandwidth,
+        memory_gb=memory,
+        fp8=figure("fp8") or 0.0,
+        fp4=figure("fp4") or 0.0,
+        link_gbps=figure(catalogue.LINK) or DEFAULT_LINK_GBPS,
+    )
