@@ -242,6 +242,9 @@ class AllocationPosting(models.Model):
     owed_invoiced_micros = models.BigIntegerField(default=0)
     invoiced_micros = models.BigIntegerField(default=0)
     closed_micros = models.BigIntegerField(default=0)
+    # Of what no day's close has taken: contested and in suspense, and given back to the buyer after a dispute.
+    frozen_micros = models.BigIntegerField(default=0)
+    credited_micros = models.BigIntegerField(default=0)
 
     class Meta:
         constraints = [
@@ -254,15 +257,22 @@ class AllocationPosting(models.Model):
                     owed_invoiced_micros__lte=F("owed_micros"),
                     owed_micros__lte=F("posted_micros"),
                     closed_micros__gte=0,
-                    closed_micros__lte=F("posted_micros"),
+                    frozen_micros__gte=0,
+                    credited_micros__gte=0,
+                    posted_micros__gte=F("closed_micros") + F("frozen_micros") + F("credited_micros"),
                 ),
             ),
         ]
         indexes = [
             models.Index(fields=["delivery_date"], name="allocation_posting_to_close",
-                         condition=Q(closed_micros__lt=F("posted_micros"))),
+                         condition=Q(posted_micros__gt=F("closed_micros") + F("credited_micros"))),
             models.Index(fields=["organisation"], name="allocation_posting_buyer"),
         ]  # fmt: skip
+
+    @property
+    def open_micros(self) -> int:
+        """What no day's close, no dispute and no buyer has: it stands in unbilled."""
+        return self.posted_micros - self.closed_micros - self.frozen_micros - self.credited_micros
 
 
 class DayClose(models.Model):
@@ -304,6 +314,67 @@ class Credit(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="credit_within_owed", condition=Q(paid_micros__gte=0, paid_micros__lte=F("owed_micros"))
+            ),
+        ]
+
+
+class ContestedAmount(models.Model):
+    """Money of one dispute: frozen when it was opened, and given to one side or both when it was resolved.
+
+    The parts of the gross amount are those of `kernel.contested.Parts`. Of the payable only `held` was there to be
+    frozen; what the buyer is due beyond it stays owed until the seller has it.
+    """
+
+    # The dispute is metering's; no foreign key joins the two.
+    dispute_id = models.UUIDField(primary_key=True)
+    allocation = models.ForeignKey("market.Allocation", models.PROTECT, related_name="+")
+    buyer = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    seller = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    delivery_date = models.DateField()
+    currency = models.CharField(max_length=3)
+    micro_st = models.BigIntegerField()
+    unbilled_micros = models.BigIntegerField()
+    payable_micros = models.BigIntegerField()
+    fee_micros = models.BigIntegerField()
+    tax_micros = models.BigIntegerField()
+    held_micros = models.BigIntegerField()
+    credited_micros = models.BigIntegerField(null=True)
+    paid_micros = models.BigIntegerField(default=0)
+    frozen_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="contested_parts",
+                condition=Q(
+                    micro_st__gt=0,
+                    unbilled_micros__gte=0,
+                    payable_micros__gte=0,
+                    fee_micros__gte=0,
+                    tax_micros__gte=0,
+                    held_micros__gte=0,
+                    held_micros__lte=F("payable_micros"),
+                ),
+            ),
+            models.CheckConstraint(
+                name="contested_credited",
+                condition=Q(settled_at__isnull=True, credited_micros__isnull=True, paid_micros=0)
+                | Q(
+                    settled_at__isnull=False,
+                    credited_micros__isnull=False,
+                    paid_micros__gte=0,
+                    credited_micros__gte=F("paid_micros"),
+                    credited_micros__lte=F("unbilled_micros") + F("payable_micros") + F("fee_micros") + F("tax_micros"),
+                ),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["allocation"], name="contested_allocation"),
+            models.Index(
+                fields=["frozen_at"],
+                name="contested_open",
+                condition=Q(settled_at__isnull=True) | Q(paid_micros__lt=F("credited_micros")),
             ),
         ]
 

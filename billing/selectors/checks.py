@@ -108,9 +108,10 @@ _RULES = {
         FROM billing_invoice i JOIN billing_numberseries n ON n.series = i.series
         GROUP BY i.series, n.last
         HAVING min(i.number) <> 1 OR max(i.number) <> count(*) OR n.last <> count(*)""",
-    "unbilled = posted - closed - rounding": """
+    "unbilled = posted - closed - contested - rounding": """
         WITH posted AS (
-            SELECT organisation_id, sum(posted_micros - closed_micros) AS micros, sum(owed_invoiced_micros) AS owed
+            SELECT organisation_id, sum(posted_micros - closed_micros - frozen_micros - credited_micros) AS micros,
+                   sum(owed_invoiced_micros) AS owed
             FROM billing_allocationposting GROUP BY 1
         ), invoiced AS (
             SELECT organisation_id, sum(total_fen::numeric * 10000 - settled_micros) AS micros
@@ -126,4 +127,34 @@ _RULES = {
                || ', fen ' || coalesce(i.micros, 0) - p.owed
         FROM posted p LEFT JOIN unbilled u USING (organisation_id) LEFT JOIN invoiced i USING (organisation_id)
         WHERE coalesce(u.micros, 0) <> p.micros + coalesce(i.micros, 0) - p.owed LIMIT 100""",
+    "suspense = what disputes have frozen": """
+        WITH frozen AS (
+            SELECT seller_id, sum(unbilled_micros + held_micros) AS micros FROM billing_contestedamount
+            WHERE settled_at IS NULL GROUP BY 1
+        ), suspense AS (
+            SELECT a.organisation_id AS seller_id,
+                   sum(CASE e.direction WHEN 'credit' THEN e.amount_micros ELSE -e.amount_micros END) AS micros
+            FROM ledger_account a JOIN ledger_entry e ON e.account_id = a.id WHERE a.kind = 'suspense' GROUP BY 1
+        )
+        SELECT 'organisation ' || seller_id,
+               'frozen ' || coalesce(f.micros, 0) || ', in suspense ' || coalesce(s.micros, 0)
+        FROM frozen f FULL JOIN suspense s USING (seller_id)
+        WHERE coalesce(f.micros, 0) <> coalesce(s.micros, 0) LIMIT 100""",
+    "what a dispute gave back is what the ledger says": """
+        WITH given AS (
+            SELECT split_part(t.key, ':', 2) AS dispute, sum(e.amount_micros) AS micros
+            FROM ledger_transfer t JOIN ledger_entry e ON e.transfer_id = t.id
+            JOIN ledger_account a ON a.id = e.account_id
+            WHERE t.kind = 'dispute' AND a.kind = 'wallet' AND e.direction = 'credit' GROUP BY 1
+        )
+        SELECT 'dispute ' || c.dispute_id, 'paid ' || c.paid_micros || ' of ' || coalesce(c.credited_micros, 0)
+            || ', in the ledger ' || coalesce(g.micros, 0)
+        FROM billing_contestedamount c LEFT JOIN given g ON g.dispute = c.dispute_id::text
+        WHERE c.paid_micros <> coalesce(g.micros, 0) LIMIT 100""",
+    "a posting's contested parts are its disputes'": """
+        SELECT 'allocation ' || p.allocation_id,
+               'frozen ' || p.frozen_micros || ', by disputes ' || coalesce(sum(c.unbilled_micros), 0)
+        FROM billing_allocationposting p
+        LEFT JOIN billing_contestedamount c ON c.allocation_id = p.allocation_id AND c.settled_at IS NULL
+        GROUP BY p.allocation_id HAVING p.frozen_micros <> coalesce(sum(c.unbilled_micros), 0) LIMIT 100""",
 }

@@ -12,7 +12,17 @@ from django.db.models import Count, F, Min, Q, QuerySet, Sum
 
 from accounts.kernel.actor import Actor
 from accounts.kernel.errors import DomainError
-from billing.models import AllocationPosting, Credit, DayClose, Invoice, InvoiceLine, RatedLine, RatingException
+from billing.kernel.contested import Parts, back
+from billing.models import (
+    AllocationPosting,
+    ContestedAmount,
+    Credit,
+    DayClose,
+    Invoice,
+    InvoiceLine,
+    RatedLine,
+    RatingException,
+)
 
 
 class NoSuchInvoice(DomainError):
@@ -139,7 +149,9 @@ def first_waiting_day(organisation_id: UUID, *, after: date) -> date | None:
 
 def days_to_close() -> list[tuple[UUID, date]]:
     """Providers' delivery days with postings that are not closed yet."""
-    rows = AllocationPosting.objects.filter(closed_micros__lt=F("posted_micros"))
+    rows = AllocationPosting.objects.filter(
+        posted_micros__gt=F("closed_micros") + F("credited_micros") + F("frozen_micros")
+    )
     return list(rows.values_list("seller_id", "delivery_date").distinct().order_by("seller_id", "delivery_date"))
 
 
@@ -166,7 +178,17 @@ def earned_from(seller_id: UUID, buyer_id: UUID) -> int:
     given = (
         Credit.objects.filter(seller_id=seller_id, buyer_id=buyer_id).aggregate(total=Sum("paid_micros"))["total"] or 0
     )
+    contested = ContestedAmount.objects.filter(seller_id=seller_id, buyer_id=buyer_id, payable_micros__gt=0)
+    given += sum(_of_payable(row) for row in contested)
     return max(0, gross * (days["payable"] or 0) // (days["gross"] or 1) - given)
+
+
+def _of_payable(row: ContestedAmount) -> int:
+    """What a dispute keeps of the seller's payable: frozen, or given back for good."""
+    if row.credited_micros is None:
+        return row.held_micros
+    frozen = Parts(row.unbilled_micros, row.payable_micros, row.fee_micros, row.tax_micros)
+    return back(frozen, row.credited_micros).payable - (row.credited_micros - row.paid_micros)
 
 
 def spent_by_day(organisation_id: UUID, *, since: date) -> list[SpentDay]:

@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db import transaction
 
 from billing import locks, selectors
+from billing.kernel.contested import parts
 from billing.kernel.periods import PeriodKind, period_from
-from billing.kernel.rounding import divide_half_up
 from billing.models import AllocationPosting, DayClose
 from billing.services.invoices import tax_rate_bps
 from ledger import services as ledger
@@ -32,17 +32,15 @@ def close_days(*, now: datetime) -> int:
 def _close(seller_id: UUID, day: date, now: datetime) -> int:
     """Split what was posted since the last close of the day. Tax and fee are rounded once; the provider has the rest.
 
-    Prices include tax: net = gross / (1 + rate); the fee is taken from net, and
-    payable = net - fee.
+    What is contested waits in suspense for the end of its dispute.
     """
-    rows = [row for row in locks.postings_to_close(seller_id, day) if row.posted_micros > row.closed_micros]
+    rows = [row for row in locks.postings_to_close(seller_id, day) if row.open_micros > 0]
     if not rows:
         return 0
     currency = rows[0].currency
     assert {row.currency for row in rows} == {currency}, "one market, one currency"
-    gross = sum(row.posted_micros - row.closed_micros for row in rows)
-    net = divide_half_up(gross * 10_000, 10_000 + tax_rate_bps(day))
-    fee = divide_half_up(net * market.fee_bps(currency), 10_000)
+    gross = sum(row.open_micros for row in rows)
+    split = parts(gross, still_open=0, tax_bps=tax_rate_bps(day), fee_bps=market.fee_bps(currency))
     part = DayClose.objects.filter(seller_id=seller_id, delivery_date=day, currency=currency).count() + 1
     close = DayClose(
         seller_id=seller_id,
@@ -50,15 +48,15 @@ def _close(seller_id: UUID, day: date, now: datetime) -> int:
         part=part,
         currency=currency,
         gross_micros=gross,
-        tax_micros=gross - net,
-        fee_micros=fee,
-        payable_micros=net - fee,
+        tax_micros=split.tax,
+        fee_micros=split.fee,
+        payable_micros=split.payable,
         closed_at=now,
     )
     close.save(force_insert=True)
     ledger.post([_draft(close, rows)], now=now)
     for row in rows:
-        row.closed_micros = row.posted_micros
+        row.closed_micros += row.open_micros
     AllocationPosting.objects.bulk_update(rows, ["closed_micros"], batch_size=1_000)
     return 1
 
@@ -66,7 +64,7 @@ def _close(seller_id: UUID, day: date, now: datetime) -> int:
 def _draft(close: DayClose, rows: list[AllocationPosting]) -> TransferDraft:
     by_buyer: dict[UUID, int] = {}
     for row in rows:
-        by_buyer[row.organisation_id] = by_buyer.get(row.organisation_id, 0) + row.posted_micros - row.closed_micros
+        by_buyer[row.organisation_id] = by_buyer.get(row.organisation_id, 0) + row.open_micros
     debits = [
         Leg(ledger.open_account(organisation_id=buyer, kind="unbilled", currency=close.currency), "debit", amount)
         for buyer, amount in sorted(by_buyer.items())

@@ -10,11 +10,13 @@ from uuid import UUID
 
 from django.db.models import Sum
 
+from accounts.kernel import ids
 from billing.kernel.periods import market_date
 from billing.kernel.rounding import cumulative_floor_micros
 from billing.models import AllocationPosting, RatedLine
 from ledger import selectors as ledger_reads
 from ledger import services as ledger
+from ledger.kernel.kinds import Side
 from ledger.services import HoldChange, Leg, TransferDraft
 from market import selectors as market
 from market.selectors import AllocationView
@@ -36,13 +38,44 @@ def post_usage(allocation_ids: Collection[UUID], *, now: datetime) -> int:
     for allocation_id in sorted(views):
         row = rows[allocation_id]
         amount = cumulative_floor_micros(exact.get(allocation_id, 0), row.posted_micros)
-        if amount:
+        if amount > 0:
             moves.append((views[allocation_id], amount, f"usage:{allocation_id}:{row.posted_micros}"))
-            row.posted_micros += amount
+        elif amount < 0:
+            _give_back(views[allocation_id], row, -amount, now)
+        row.posted_micros += amount
     for allocation_id, owed in _take(moves, now).items():
         rows[allocation_id].owed_micros += owed
     AllocationPosting.objects.bulk_update(list(rows.values()), ["posted_micros", "owed_micros"], batch_size=1_000)
     return sum(amount for _, amount, _ in moves)
+
+
+def _give_back(view: AllocationView, row: AllocationPosting, amount: int, now: datetime) -> None:
+    """A correction lowered the sum: what the buyer still owes of it is forgiven first, the rest goes to the wallet.
+
+    The caller has seen that no day's close, dispute or invoice has the money.
+    """
+    forgiven = min(amount, row.owed_micros - row.owed_invoiced_micros)
+    row.owed_micros -= forgiven
+    parts: tuple[tuple[str, Side, int], ...] = (
+        ("unbilled", "debit", amount),
+        ("receivable", "credit", forgiven),
+        ("wallet", "credit", amount - forgiven),
+    )
+    legs = tuple(
+        Leg(ledger.open_account(organisation_id=view.buyer_id, kind=kind, currency=view.currency), side, micros)
+        for kind, side, micros in parts
+        if micros
+    )
+    key = f"usage_back:{view.id}:{row.posted_micros}:{ids.new()}"
+    ledger.post([TransferDraft(key=key, kind="usage_back", legs=legs, currency=view.currency)], now=now)
+
+
+def settled_for_good(allocation_ids: Collection[UUID]) -> dict[UUID, int]:
+    """What of each allocation's posted micro-yuan is settled for good: closed, contested, given back or invoiced."""
+    return {
+        row.allocation_id: max(row.posted_micros - row.open_micros, row.invoiced_micros)
+        for row in AllocationPosting.objects.filter(allocation_id__in=allocation_ids)
+    }
 
 
 def _exact(allocation_ids: Collection[UUID]) -> dict[UUID, int]:

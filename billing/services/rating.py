@@ -13,6 +13,7 @@ from django.db import transaction
 from billing import locks
 from billing.kernel import charges, rating
 from billing.kernel.periods import market_date
+from billing.kernel.rounding import EXACT_PER_MICRO
 from billing.kernel.tokens import TokenCounts
 from billing.models import RatedLine, RatingException
 from billing.services import posting
@@ -20,6 +21,8 @@ from market import selectors as market
 from market.selectors import AllocationView, ChargeView
 from metering_ingest import selectors as metering
 from metering_ingest.selectors import SettledBucket
+
+_Key = tuple[int | None, int | None, UUID]  # bucket, charge, allocation
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ def rate_settled(*, now: datetime, limit: int = 2_000) -> int:
             if not settled and not charged:
                 return read
             touched = {one.allocation_id for one in settled} | {one.allocation_id for one in charged}
-            changed = [line for group in _groups(touched) for line in _rate_group(group, now)]
-            posting.post_usage({line.allocation_id for line in changed}, now=now)
+            changed = {one for group in _groups(touched) for one in _rate_group(group, now)}
+            posting.post_usage(changed, now=now)
             watermark.sequence = settled[-1].sequence if settled else watermark.sequence
             watermark.charge_id = charged[-1].id if charged else watermark.charge_id
             watermark.save(update_fields=["sequence", "charge_id"])
@@ -67,8 +70,8 @@ def _groups(allocation_ids: set[UUID]) -> list[_Group]:
     return groups
 
 
-def _rate_group(group: _Group, now: datetime) -> list[RatedLine]:
-    """Bring the group's waiting lines in line with its buckets and charges; gives the lines that are new.
+def _rate_group(group: _Group, now: datetime) -> set[UUID]:
+    """Bring the group's waiting lines in line with its buckets and charges; gives the allocations that changed.
 
     What an invoice has is settled for good: only the rest is rated, over the rest of what was bought.
     """
@@ -77,21 +80,39 @@ def _rate_group(group: _Group, now: datetime) -> list[RatedLine]:
     rest = _rest(group, [line for line in current if line.invoice_line_id])
     if rest is None:
         _park(group, "below_invoiced", "a bucket counts less than an invoice already has of it", now)
-        return []
+        return set()
     parts = rating.rate(rest.buckets, rest.allocations, rest.fills)
+    wanted = [*_usage(group, parts, now), *_charges(group, rest, parts, now)]
+    if not _above_what_is_settled(group, [*wanted, *(line for line in current if line.invoice_line_id)]):
+        _park(group, "below_closed", "a correction takes back what a closed day or a dispute already has", now)
+        return set()
+    if any(part.source is rating.Source.OVERFLOW for part in parts):
+        _park(group, "overflow", "usage beyond everything that was bought", now)
+    else:
+        _resolve(group, now)
+    return _replace(waiting, wanted)
+
+
+def _replace(waiting: dict[_Key, RatedLine], wanted: Iterable[RatedLine]) -> set[UUID]:
+    """Keep the lines that say the same, end the others, and add what is new; gives the allocations that changed."""
     new: list[RatedLine] = []
-    for line in [*_usage(group, parts, now), *_charges(group, rest, parts, now)]:
+    for line in wanted:
         old = waiting.get(_key(line))
         if old and _says_the_same(old, line):
             del waiting[_key(line)]
         else:
             new.append(line)
-    if any(part.source is rating.Source.OVERFLOW for part in parts):
-        _park(group, "overflow", "usage beyond everything that was bought", now)
-    else:
-        _resolve(group, now)
     RatedLine.objects.filter(id__in=[line.id for line in waiting.values()]).update(live=False)
-    return RatedLine.objects.bulk_create(new)
+    RatedLine.objects.bulk_create(new)
+    return {line.allocation_id for line in (*waiting.values(), *new)}
+
+
+def _above_what_is_settled(group: _Group, lines: Iterable[RatedLine]) -> bool:
+    exact: dict[UUID, int] = defaultdict(int)
+    for line in lines:
+        exact[line.allocation_id] += int(line.exact)
+    settled = posting.settled_for_good(list(group.allocations))
+    return all(exact[one] // EXACT_PER_MICRO >= micros for one, micros in settled.items())
 
 
 @dataclass(frozen=True)
@@ -174,7 +195,7 @@ def _charges(group: _Group, rest: _Rest, parts: Sequence[rating.RatedPart], now:
         yield line
 
 
-def _key(line: RatedLine) -> tuple[int | None, int | None, UUID]:
+def _key(line: RatedLine) -> _Key:
     return line.bucket_id, line.charge_id, line.allocation_id
 
 

@@ -50,6 +50,8 @@ _PAGE = 50
 _MOVEMENTS = {
     "top_up": gettext_lazy("Bank transfer"),
     "usage": gettext_lazy("Usage"),
+    "usage_back": gettext_lazy("Usage corrected"),
+    "dispute": gettext_lazy("Back after a dispute"),
     "rounding": gettext_lazy("Rounding of an invoice"),
     "promise": gettext_lazy("Back from the seller: slower than promised"),
     "shortfall": gettext_lazy("Back from the seller: not delivered"),

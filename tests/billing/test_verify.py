@@ -23,7 +23,16 @@ LINE = "invoice line = sum of its rated lines"
 NUMBERS = "invoice numbers contiguous"
 CHARGED = "every charge is billed once"
 GIVEN = "what a seller gave back is what the ledger says, at most what it owed"
-UNBILLED = "unbilled = posted - closed - rounding"
+UNBILLED = "unbilled = posted - closed - contested - rounding"
+SUSPENSE = "suspense = what disputes have frozen"
+RETURNED = "what a dispute gave back is what the ledger says"
+FROZEN = "a posting's contested parts are its disputes'"
+_CONTESTED = (
+    "INSERT INTO billing_contestedamount (dispute_id, allocation_id, buyer_id, seller_id, delivery_date, currency, "
+    "micro_st, unbilled_micros, payable_micros, fee_micros, tax_micros, held_micros, credited_micros, paid_micros, "
+    "frozen_at, settled_at) SELECT gen_random_uuid(), id, buyer_id, seller_id, now(), 'CNY', 1, 1, 0, 0, 0, 0, "
+    "{credited}, {paid}, now(), {settled} FROM market_allocation LIMIT 1"
+)
 TAMPERED = [
     ("UPDATE billing_ratedline SET live = false, invoice_line_id = NULL", BUCKET),
     ("UPDATE billing_ratedline SET micro_st = micro_st - 1, exact = (micro_st - 1)::numeric * price_micros", BUCKET),
@@ -61,6 +70,13 @@ TAMPERED = [
     ),
     ("UPDATE billing_allocationposting SET closed_micros = closed_micros - 1", UNBILLED),
     ("UPDATE billing_invoice SET settled_micros = settled_micros + 1", UNBILLED),
+    (_CONTESTED.format(settled="NULL", credited="NULL", paid=0), SUSPENSE),
+    (_CONTESTED.format(settled="NULL", credited="NULL", paid=0), FROZEN),
+    (_CONTESTED.format(settled="now()", credited=1, paid=1), RETURNED),
+    (
+        "UPDATE billing_allocationposting SET frozen_micros = frozen_micros + 1, closed_micros = closed_micros - 1",
+        FROZEN,
+    ),
 ]
 
 
