@@ -33,9 +33,14 @@ def add_command(actions: Any) -> None:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the shapes, for a slow engine: 0.05")
     parser.add_argument(
-        "--requests", type=int, metavar="R", help="requests of a run that are counted (default: 4 × concurrency)"
+        "--requests", type=int, metavar="R", help="requests of a run that are counted (default: 6 × concurrency)"
     )
     parser.add_argument("--time-limit", type=float, default=600.0, metavar="SECONDS", help="of one request")
+    parser.add_argument("--api", choices=["chat", "completions"], default="chat", help="which of the engine's routes")
+    parser.add_argument("--engine", default="", help="its name (default: what /metrics looks like)")
+    parser.add_argument("--engine-version", default="", help="its version (default: what /version says)")
+    parser.add_argument("--driver", default="", help="version of the accelerators' driver")
+    parser.add_argument("--tensor-parallel", type=int, default=1, metavar="N", help="devices that share one model")
     parser.add_argument("--seed", type=int, default=1, help="of the random prompts")
     parser.add_argument("--deployment", metavar="dep_...", help="the deployment that is rated")
     parser.add_argument("--submit", action="store_true", help="store the runs as the deployment's rating; needs a key")
