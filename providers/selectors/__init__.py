@@ -1,0 +1,43 @@
+"""Reads of pools, deployments and offers. Frozen dataclasses go out; nothing here writes."""
+
+from providers.selectors.hardware import (
+    SOLD_SHARE_DAYS,
+    DeploymentView,
+    ListPrices,
+    PlanView,
+    PoolView,
+    PostedView,
+    deployment,
+    deployment_of,
+    deployments_many,
+    deployments_of,
+    engine_key,
+    plan,
+    plans_of,
+    pool,
+    pools_of,
+    rates_taken,
+    schedule_of,
+    traded,
+)
+
+__all__ = [
+    "SOLD_SHARE_DAYS",
+    "DeploymentView",
+    "ListPrices",
+    "PlanView",
+    "PoolView",
+    "PostedView",
+    "deployment",
+    "deployment_of",
+    "deployments_many",
+    "deployments_of",
+    "engine_key",
+    "plan",
+    "plans_of",
+    "pool",
+    "pools_of",
+    "rates_taken",
+    "schedule_of",
+    "traded",
+]
