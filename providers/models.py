@@ -182,3 +182,113 @@ class PostedOffer(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["deployment", "window_start"], name="providers_posted_rate")]
+
+
+class Rating(models.Model):
+    """What two calibration runs say of a deployment. Rows are never changed; the newest one stands while it holds.
+
+    Rates are micro-ST a second of one device, with 95 % intervals; empty is without bound: that part cost no time that
+    could be measured.
+    """
+
+    class How(models.TextChoices):
+        AGENT = "agent"
+        OPERATOR = "operator"
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="ratings")
+    card_digest = models.CharField(max_length=64)
+    engine = models.CharField(max_length=40)
+    engine_version = models.CharField(max_length=40, blank=True)
+    driver = models.CharField(max_length=40, blank=True)
+    served_format = models.CharField(max_length=20)
+    tensor_parallel = models.PositiveIntegerField()
+    devices = models.PositiveIntegerField()
+    mix = models.CharField(max_length=40)
+    # Other shapes than the standard ones were run.
+    reduced = models.BooleanField()
+    compute_micro = models.BigIntegerField(null=True)
+    compute_low_micro = models.BigIntegerField()
+    compute_high_micro = models.BigIntegerField(null=True)
+    memory_micro = models.BigIntegerField(null=True)
+    memory_low_micro = models.BigIntegerField()
+    memory_high_micro = models.BigIntegerField(null=True)
+    blended_micro = models.BigIntegerField()
+    blended_low_micro = models.BigIntegerField()
+    blended_high_micro = models.BigIntegerField(null=True)
+    # GPU-picoseconds of one ST of either part: what observed work is compared with.
+    compute_pico_seconds = models.BigIntegerField()
+    memory_pico_seconds = models.BigIntegerField()
+    separation_bps = models.PositiveIntegerField()
+    residual_bps = models.PositiveIntegerField()
+    how = models.CharField(max_length=8, choices=How)
+    user_id = models.UUIDField(null=True)
+    key_id = models.UUIDField(null=True)
+    measured_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(
+                    blended_low_micro__gt=0, blended_micro__gte=F("blended_low_micro"), devices__gt=0,
+                    tensor_parallel__gt=0, expires_at__gt=F("measured_at"), compute_pico_seconds__gte=0,
+                    memory_pico_seconds__gte=0,
+                ),
+                name="providers_rating_bounds",
+            ),
+        ]  # fmt: skip
+        indexes = [models.Index(fields=["deployment", "-measured_at", "-id"], name="providers_rating_of")]
+
+
+class RatingRun(models.Model):
+    """One run of a rating: its totals, and window by window what was finished, from which anybody can solve it again."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    rating = models.ForeignKey(Rating, models.PROTECT, related_name="runs")
+    position = models.PositiveSmallIntegerField()
+    prompt_tokens = models.PositiveIntegerField()
+    max_tokens = models.PositiveIntegerField()
+    concurrency = models.PositiveIntegerField()
+    requests = models.BigIntegerField()
+    uncached_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    generated_tokens = models.BigIntegerField()
+    # Of wall time; GPU-seconds are these times the rating's devices.
+    micro_seconds = models.BigIntegerField()
+    # [{"micro_seconds": 1, "requests": [[uncached, cached, generated, how many], …]}, …]
+    windows = models.JSONField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["rating", "position"], name="providers_rating_run_once"),
+            models.CheckConstraint(
+                condition=Q(requests__gt=0, micro_seconds__gt=0, generated_tokens__gt=0),
+                name="providers_rating_run_bounds",
+            ),
+        ]
+
+
+class RatingObservation(models.Model):
+    """Work that a rated deployment did in a window at load, to see whether its rating still holds. Never changed."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    rating = models.ForeignKey(Rating, models.PROTECT, related_name="observations")
+    requests = models.PositiveIntegerField()
+    # Micro-ST of computing and of memory, and GPU-microseconds.
+    compute_micro_st = models.BigIntegerField()
+    memory_micro_st = models.BigIntegerField()
+    gpu_micro_seconds = models.BigIntegerField()
+    # What of the setup differs from the rating's; a rating with such an observation has lapsed.
+    changed = models.CharField(max_length=20, blank=True, default="")
+    observed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(requests__gt=0, gpu_micro_seconds__gt=0, compute_micro_st__gte=0, memory_micro_st__gte=0),
+                name="providers_observation_bounds",
+            ),
+        ]
+        indexes = [models.Index(fields=["rating", "-observed_at", "-id"], name="providers_observation_of")]

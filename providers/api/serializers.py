@@ -9,10 +9,11 @@ from rest_framework import serializers
 from accounts.http.serializers import StrictSerializer
 from accounts.kernel import ids
 from market.kernel.text import price_text
+from providers.api.rating_shapes import StandingSerializer, standing
 from providers.kernel.days import Kind
 from providers.kernel.schedule import Calendar, Hours, Once, Schedule, Weekly
 from providers.kernel.vocabulary import DATA_TERMS, REGIONS, VENDORS
-from providers.selectors import DeploymentView, PlanView, PoolView
+from providers.selectors import DeploymentView, PlanView, PoolView, Standing
 from providers.services.offers import OfferPreview
 
 _SCHEDULE_FIELDS = {
@@ -62,15 +63,21 @@ class DeploymentInSerializer(StrictSerializer):
 
 
 class DeploymentSerializer(serializers.Serializer):
-    """A deployment."""
+    """A deployment. `card` is the digest of the card that counts its line's standard tokens.
+
+    `rate_supported` is false where the declared rate lies above what its rating allows, null where none stands.
+    """
 
     id = serializers.CharField()
     pool = serializers.CharField()
     line = serializers.CharField()
+    card = serializers.CharField()
     served_format = serializers.CharField()
     engine_model = serializers.CharField()
     endpoint_url = serializers.CharField()
     rate_st_per_second = serializers.IntegerField()
+    rate_supported = serializers.BooleanField(allow_null=True)
+    rating = StandingSerializer()
     share_bps = serializers.IntegerField()
     state = serializers.CharField()
     created_at = serializers.DateTimeField()
@@ -234,7 +241,7 @@ def pool(view: PoolView) -> dict[str, Any]:
     return {"id": ids.encode("pol", view.id), **{name: getattr(view, name) for name in fields}}
 
 
-def deployment(view: DeploymentView) -> dict[str, Any]:
+def deployment(view: DeploymentView, found: Standing) -> dict[str, Any]:
     """A deployment as JSON."""
     fields = (
         "line",
@@ -249,6 +256,9 @@ def deployment(view: DeploymentView) -> dict[str, Any]:
     return {
         "id": ids.encode("dep", view.id),
         "pool": ids.encode("pol", view.pool_id),
+        "card": view.card_digest,
+        "rate_supported": found.supported,
+        "rating": standing(view, found),
         **{name: getattr(view, name) for name in fields},
     }
 

@@ -2,13 +2,15 @@
 
 from django.urls import path
 
-from providers.api import views
+from providers.api import rating_views, views
 
 app_name = "providers-api"
 urlpatterns = [
     path("provider/pools", views.Pools.as_view(), name="pools"),
     path("provider/deployments", views.Deployments.as_view(), name="deployments"),
     path("provider/deployments/<str:public_id>/retire", views.RetireDeployment.as_view(), name="retire"),
+    path("provider/deployments/<str:public_id>/ratings", rating_views.Ratings.as_view(), name="ratings"),
+    path("provider/deployments/<str:public_id>/rating-checks", rating_views.RatingChecks.as_view(), name="checks"),
     path("provider/offers", views.Offers.as_view(), name="offers"),
     path("provider/offers/preview", views.PreviewOffer.as_view(), name="preview"),
     path("provider/offers/<str:public_id>", views.OfferDetail.as_view(), name="offer"),

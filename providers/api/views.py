@@ -54,7 +54,9 @@ class Deployments(ApiView):
     @extend_schema(responses=shapes.DeploymentListSerializer, operation_id="deployments_list")
     def get(self, request: Request) -> Response:
         """All of them, by pool and line."""
-        listed = [shapes.deployment(view) for view in selectors.deployments_of(self.actor)]
+        views = selectors.deployments_of(self.actor)
+        found = selectors.standings(views, now=clock.now())
+        listed = [shapes.deployment(view, found[view.id]) for view in views]
         return Response(shapes.DeploymentListSerializer({"data": listed, "next": None}).data)
 
     @extend_schema(
@@ -169,7 +171,8 @@ def _offer(public_id: str, actor: Actor) -> dict[str, Any]:
 
 def _deployment(public_id: str, actor: Actor) -> dict[str, Any]:
     view = selectors.deployment_of(_uuid("dep", public_id), actor)
-    return shapes.DeploymentSerializer(shapes.deployment(view)).data
+    found = selectors.standings([view], now=clock.now())[view.id]
+    return shapes.DeploymentSerializer(shapes.deployment(view, found)).data
 
 
 def _checked(serializer: Any, request: Request) -> dict[str, Any]:

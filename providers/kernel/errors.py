@@ -53,3 +53,36 @@ class WrongState(ProviderError):
 
     code = "wrong_state"
     status = 409
+
+
+class CardMismatch(ProviderError):
+    """The runs were counted by another card than the line is sold by."""
+
+    code = "card_mismatch"
+
+
+class FormatMismatch(ProviderError):
+    """The runs were served in another format than the deployment's."""
+
+    code = "format_mismatch"
+
+
+class TooManyDevices(ProviderError):
+    """The runs name more devices than the pool has."""
+
+    code = "too_many_devices"
+
+
+class RatingRefused(ProviderError):
+    """The runs give no rating; `code` is that of the solver (docs/ratings.md)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Unrated(ProviderError):
+    """The deployment has no rating that stands."""
+
+    code = "unrated"
+    status = 409

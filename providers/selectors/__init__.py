@@ -1,4 +1,4 @@
-"""Reads of pools, deployments and offers. Frozen dataclasses go out; nothing here writes."""
+"""Reads of pools, deployments, offers and ratings. Frozen dataclasses go out; nothing here writes."""
 
 from providers.selectors.hardware import (
     SOLD_SHARE_DAYS,
@@ -20,6 +20,16 @@ from providers.selectors.hardware import (
     schedule_of,
     traded,
 )
+from providers.selectors.ratings import (
+    Rate,
+    RatingDetail,
+    RatingView,
+    RunView,
+    Standing,
+    rating_of,
+    ratings_of,
+    standings,
+)
 
 __all__ = [
     "SOLD_SHARE_DAYS",
@@ -28,6 +38,11 @@ __all__ = [
     "PlanView",
     "PoolView",
     "PostedView",
+    "Rate",
+    "RatingDetail",
+    "RatingView",
+    "RunView",
+    "Standing",
     "deployment",
     "deployment_of",
     "deployments_many",
@@ -38,6 +53,9 @@ __all__ = [
     "pool",
     "pools_of",
     "rates_taken",
+    "rating_of",
+    "ratings_of",
     "schedule_of",
+    "standings",
     "traded",
 ]

@@ -1,4 +1,4 @@
-"""Reads of pools, deployments and offers."""
+"""Pools, deployments and offers."""
 
 from __future__ import annotations
 
@@ -43,14 +43,19 @@ class PoolView:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentView:
-    """One line served on one pool. Rates are ST/s; `share_bps` of the rate is for sale."""
+    """One line served on one pool. Rates are ST/s; `share_bps` of the rate is for sale.
+
+    `card_digest` is the card by which the line's tokens are counted and sold; `device_count` is the pool's.
+    """
 
     id: UUID
     organisation_id: UUID
     pool_id: UUID
     pool_name: str
+    device_count: int
     line: str
     line_name: str
+    card_digest: str
     served_format: str
     engine_model: str
     endpoint_url: str
@@ -296,8 +301,10 @@ def _deployment(row: Deployment) -> DeploymentView:
         organisation_id=row.pool.organisation_id,
         pool_id=row.pool_id,
         pool_name=row.pool.name,
+        device_count=row.pool.device_count,
         line=row.line.slug,
         line_name=row.line.display_name,
+        card_digest=row.line.card_digest,
         served_format=row.served_format,
         engine_model=row.engine_model,
         endpoint_url=row.endpoint_url,

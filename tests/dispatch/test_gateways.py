@@ -13,8 +13,8 @@ from providers.selectors import DeploymentView
 
 ASKED = read(b'{"model": "m", "messages": [{"role": "user", "content": "x"}]}', chat=True)
 ONE = DeploymentView(
-    id=UUID(int=1), organisation_id=UUID(int=2), pool_id=UUID(int=3), pool_name="p", line="m", line_name="M",
-    served_format="fp16", engine_model="m", endpoint_url="https://localhost:1", private_endpoint=False,
+    id=UUID(int=1), organisation_id=UUID(int=2), pool_id=UUID(int=3), pool_name="p", device_count=1, line="m",
+    line_name="M", card_digest="", served_format="fp16", engine_model="m", endpoint_url="https://localhost:1", private_endpoint=False,
     rate_st_per_second=1, share_bps=1, state="active", created_at=datetime(2026, 1, 1, tzinfo=UTC),
 )  # fmt: skip
 
