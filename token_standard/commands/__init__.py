@@ -3,12 +3,12 @@
 import argparse
 from typing import Any
 
-from token_standard.commands import card, convert, devices, estimate
+from token_standard.commands import card, convert, devices, estimate, second_opinion
 from token_standard.learned import command as learned
 
 
 def add(subparsers: "argparse._SubParsersAction[Any]") -> None:
     """Add all of them; each sets ``run``, which takes the options and gives the lines to print."""
-    for command in (card, estimate, convert, devices):
+    for command in (card, estimate, convert, devices, second_opinion):
         command.add(subparsers)
     learned.add(subparsers)

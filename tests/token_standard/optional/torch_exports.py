@@ -8,12 +8,11 @@ import tempfile
 from pathlib import Path
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 from token_standard import catalogue
-from token_standard.graphs import count_onnx
+from token_standard.graphs import GraphError, count_onnx
+from token_standard.graphs.torch_module import count_configuration, count_module
 from token_standard.huggingface.quantised import named_format
 from token_standard.huggingface.reading import read
 
@@ -61,19 +60,45 @@ def exported():
 
 
 def fake():
-    """Whether FlopCounterMode finds Llama-2-7B's FLOPs for a prompt: eager attention counts the whole square."""
+    """Whether PyTorch multiplies for a prompt of Llama-2-7B what the closed form says, over the whole square."""
     shape = catalogue.card("llama-2-7b").architecture
-    with FakeTensorMode():
-        config = LlamaConfig(attn_implementation="eager")  # the defaults are Llama-2-7B
-        model = LlamaForCausalLM(config)
-        counter = FlopCounterMode(display=False)
-        with counter, torch.no_grad():
-            model(input_ids=torch.zeros((1, TOKENS), dtype=torch.int64), use_cache=False)
+    found = count_configuration({"model_type": "llama"}, tokens=TOKENS)  # transformers' defaults are Llama-2-7B
     linear = 2 * (shape.active_weights + shape.head_weights) * TOKENS
-    ours = linear + shape.layers * shape.attention.prefill_flops * TOKENS**2
-    ratio = counter.get_total_flops() / ours
-    good = abs(ratio - 1) <= CLOSE
-    print(f"fake tensors, Llama-2-7B, {TOKENS} tokens: ours {ours}, PyTorch ratio {ratio:.4f}", verdict(good))
+    square = shape.layers * shape.attention.prefill_flops * TOKENS**2
+    ratio = (found.linear_flops + found.attention_flops) / (linear + square)
+    good = abs(ratio - 1) <= CLOSE and found.linear_flops == linear
+    print(
+        f"fake tensors, Llama-2-7B, {TOKENS} tokens: ours {linear + square}, PyTorch ratio {ratio:.4f}", verdict(good)
+    )
+    return good
+
+
+def fused():
+    """Whether fused attention is counted as much as eager attention."""
+    query, key = torch.zeros(2, 4, 7, 32), torch.zeros(2, 4, 19, 32)
+    counted = count_module(torch.nn.functional.scaled_dot_product_attention, query, key, key)
+    good = counted.attention_flops == 2 * 4 * 7 * 19 * 32 * 4 and counted.linear_flops == 0
+    print(f"fused attention: {counted.attention_flops} FLOP", verdict(good))
+    return good
+
+
+def refused():
+    """Whether what cannot be counted is refused by name: an unknown operation, and routed experts."""
+    mixtral = {"model_type": "mixtral", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1,
+               "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 128, "num_local_experts": 4}  # fmt: skip
+    tries = {
+        "an operation": lambda: count_module(torch.linalg.svd, torch.zeros(4, 4)),
+        "routed experts": lambda: count_configuration(mixtral, tokens=16),
+        "an unknown model": lambda: count_configuration({"model_type": "no-such-model"}, tokens=16),
+    }
+    good = True
+    for name, attempt in tries.items():
+        try:
+            attempt()
+            good, said = False, "counted"
+        except GraphError as error:
+            said = str(error)
+        print(f"{name}: {said[:90]}", verdict(good))
     return good
 
 
@@ -82,4 +107,4 @@ def verdict(good):
 
 
 if __name__ == "__main__":
-    sys.exit(not all([exported(), fake()]))
+    sys.exit(not all([exported(), fake(), fused(), refused()]))
