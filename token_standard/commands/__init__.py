@@ -5,6 +5,7 @@ from typing import Any
 
 from token_standard.commands import card, convert, devices, estimate, second_opinion
 from token_standard.learned import command as learned
+from token_standard.learned import prefer_command
 
 
 def add(subparsers: "argparse._SubParsersAction[Any]") -> None:
@@ -12,3 +13,4 @@ def add(subparsers: "argparse._SubParsersAction[Any]") -> None:
     for command in (card, estimate, convert, devices, second_opinion):
         command.add(subparsers)
     learned.add(subparsers)
+    prefer_command.add(subparsers)

@@ -7,7 +7,20 @@ scikit-learn. An estimate quotes and ranks; it never values usage, which is exac
 from token_standard.learned.devices import Device, device
 from token_standard.learned.formats import served_format
 from token_standard.learned.predict import Prediction, predict
+from token_standard.learned.prefer import Candidate, Preference, prefer
 from token_standard.learned.shapes import shape
 from token_standard.learned.terms import Deployment, Load
 
-__all__ = ["Deployment", "Device", "Load", "Prediction", "device", "predict", "served_format", "shape"]
+__all__ = [
+    "Candidate",
+    "Deployment",
+    "Device",
+    "Load",
+    "Prediction",
+    "Preference",
+    "device",
+    "predict",
+    "prefer",
+    "served_format",
+    "shape",
+]
