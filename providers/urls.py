@@ -2,10 +2,12 @@
 
 from django.urls import path
 
-from providers.web import views
+from providers.web import devices, views
 
 app_name = "providers"
 urlpatterns = [
+    path("devices/", devices.Index.as_view(), name="devices"),
+    path("devices/<str:slug>/", devices.DevicePage.as_view(), name="device"),
     path("provider/offers/", views.Offers.as_view(), name="offers"),
     path("provider/offers/new/", views.NewOffer.as_view(), name="new_offer"),
     path("provider/offers/preview/", views.OfferPreview.as_view(), name="preview_offer"),

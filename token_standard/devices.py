@@ -74,6 +74,7 @@ class Device:
     measured: Mapping[str, Figure]
     trained_with: Mapping[str, Fraction]
     note: str
+    note_zh: str
 
     @property
     def tera_ops(self) -> Mapping[str, Fraction]:
@@ -164,4 +165,5 @@ def _device(entry: Mapping[str, Any], sources: Mapping[str, Source]) -> Device:
         measured=figures("measured"),
         trained_with=MappingProxyType({k: Fraction(str(v)) for k, v in entry.get("trained_with", {}).items()}),
         note=entry.get("note", ""),
+        note_zh=entry.get("note_zh", ""),
     )

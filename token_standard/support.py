@@ -37,6 +37,7 @@ class Evidence:
     key: str
     who: str
     text: str
+    text_zh: str
     url: str
     file: str
     read_on: date
@@ -55,6 +56,7 @@ class Entry:
     evidence: Evidence
     rows: int
     note: str
+    note_zh: str
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ def _evidence(key: str, plain: Mapping[str, str]) -> Evidence:
         key=key,
         who=plain["who"],
         text=plain["text"],
+        text_zh=plain["text_zh"],
         url=plain.get("url", ""),
         file=plain.get("file", ""),
         read_on=date.fromisoformat(plain["read_on"]),
@@ -190,4 +193,5 @@ def _expanded(plain: Mapping[str, Any], evidence: Mapping[str, Evidence]) -> Ite
                 evidence=evidence[plain["evidence"]],
                 rows=plain.get("rows", 0),
                 note=plain.get("note", ""),
+                note_zh=plain.get("note_zh", ""),
             )

@@ -2,10 +2,13 @@
 
 from django.urls import path
 
-from providers.api import rating_views, views
+from providers.api import devices, rating_views, views
 
 app_name = "providers-api"
 urlpatterns = [
+    path("devices", devices.Devices.as_view(), name="devices"),
+    path("devices/<str:slug>", devices.DeviceDetail.as_view(), name="device"),
+    path("support-matrix", devices.SupportMatrix.as_view(), name="support_matrix"),
     path("provider/pools", views.Pools.as_view(), name="pools"),
     path("provider/deployments", views.Deployments.as_view(), name="deployments"),
     path("provider/deployments/<str:public_id>/retire", views.RetireDeployment.as_view(), name="retire"),
