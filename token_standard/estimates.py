@@ -11,6 +11,7 @@ from fractions import Fraction
 from token_standard import usage
 from token_standard.cards import Card, Priced
 from token_standard.graphs import Counted
+from token_standard.version import MICRO
 
 # Errors of the formula against measured servers; docs/standard-token.md, "How good an estimate is".
 DENSE_ERROR = Fraction(29, 100)  # at the 90th percentile
@@ -43,6 +44,30 @@ def estimate(priced: Priced, requests: Iterable[tuple[int, int, int]]) -> Estima
     """
     total = usage.total(priced, requests)
     return Estimate(total, interval(priced, total.exact))
+
+
+def weighted(priced: Priced, rows: Iterable[tuple[int, int, int, int]]) -> Estimate:
+    """Value requests of (n, c, g), each so many times: (n, c, g, count). Micro-ST are rounded per request, as billed.
+
+    :raises NegativeUsage: a count below zero.
+    """
+    sums = usage.Total(0, 0, 0, 0, Fraction(0), 0)
+    for n, c, g, count in rows:
+        if count < 0:
+            raise usage.NegativeUsage("a number of requests must not be below zero")
+        one = usage.total(priced, [(n, c, g)])
+        sums = usage.Total(
+            sums.requests + count, sums.uncached + n * count, sums.cached + c * count, sums.generated + g * count,
+            sums.exact + one.exact * count, sums.micro_st + one.micro_st * count,
+        )  # fmt: skip
+    return Estimate(sums, interval(priced, sums.exact))
+
+
+def of_runs(st: Fraction, runs: int) -> Estimate:
+    """So many runs of a program of fixed shapes that costs ``st`` each."""
+    exact = st * runs
+    total = usage.Total(runs, 0, 0, 0, exact, round(st * MICRO) * runs)
+    return Estimate(total, around_closed_form(exact))
 
 
 def interval(priced: Priced, st: Fraction) -> Interval:

@@ -37,6 +37,24 @@ class RateError(TokenStandardError):
     code = "rate_error"
 
 
+class RateUnknown(RateError):
+    """A vendor's token without a published shape or format: only metering the same requests both ways gives a rate."""
+
+    code = "rate_unknown"
+
+
+class MixDiffers(RateError):
+    """A metered rate, and tokens of another mix than it was fitted on."""
+
+    code = "mix_differs"
+
+
+class TooWide(RateError):
+    """Pairs whose interval is wider than a rate may have."""
+
+    code = "interval_too_wide"
+
+
 @dataclass(frozen=True)
 class Mix:
     """Shares of uncached, cached and generated tokens, adding up to one."""
@@ -66,6 +84,14 @@ class Rate:
 
 
 @dataclass(frozen=True)
+class Unknown:
+    """A vendor's model without a rate, and why it has none."""
+
+    token: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Pair:
     """One request metered both ways: our counts, and the vendor's number of its own tokens."""
 
@@ -87,15 +113,27 @@ class Converted:
 @cache
 def rates() -> tuple[Rate, ...]:
     """The published table."""
-    plain = json.loads(files("token_standard").joinpath("exchange.json").read_text(encoding="utf-8"))
-    return tuple(map(_by_definition, plain["rates"]))
+    return tuple(map(_by_definition, _table()["rates"]))
+
+
+@cache
+def unknown() -> tuple[Unknown, ...]:
+    """Vendors' models for which nothing published gives a rate: they need dual metering."""
+    return tuple(Unknown(entry["token"], entry["reason"]) for entry in _table()["unknown"])
+
+
+@cache
+def _table() -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(files("token_standard").joinpath("exchange.json").read_text(encoding="utf-8"))
+    return plain
 
 
 def rate(token: str, day: date, *, more: Iterable[Rate] = ()) -> Rate:
     """The rate of a token on a day: ``ST``, a vendor's (``deepseek/deepseek-v3/output``), or a catalogue model's own,
     ``MODEL/FORMAT:KIND@CONTEXT`` with 2,048 as the usual context.
 
-    :raises RateError: no such token, or no rate on that day. The catalogue's own errors for a model's token.
+    :raises RateError: no such token, or no rate on that day (RateUnknown: a vendor that publishes too little). The
+        catalogue's own errors for a model's token.
     """
     if token == STANDARD:
         one = Fraction(1)
@@ -106,6 +144,9 @@ def rate(token: str, day: date, *, more: Iterable[Rate] = ()) -> Rate:
             if each.valid_on(day):
                 return each
         raise RateError(f"no rate of {token!r} is valid on {day}")
+    for entry in unknown():
+        if token == entry.token or token.startswith(f"{entry.token}/"):
+            raise RateUnknown(f"{token}: unknown, needs dual metering: {entry.reason}")
     if ":" not in token:
         known = ", ".join(each.token for each in (*more, *rates()))
         raise RateError(f"no token {token!r}; known: {STANDARD}, {known}, or MODEL/FORMAT:KIND@CONTEXT")
@@ -152,7 +193,7 @@ def fit(
     low, high = _bootstrap(micros, vendor, seed)
     if high - low > WIDEST * point:
         width = float((high - low) / point * 100)
-        raise RateError(f"the interval is {width:.1f} % of the rate, wider than {WIDEST * 100} %: meter more requests")
+        raise TooWide(f"the interval is {width:.1f} % of the rate, wider than {WIDEST * 100} %: meter more requests")
     return Rate(token, point, low, high, "metered", source, valid_from, valid_until, mix(pairs))
 
 
@@ -180,7 +221,7 @@ def check_mix(fitted: Rate, used: Mix) -> None:
     for kind in KINDS:
         moved = abs(getattr(fitted.mix, kind) - getattr(used, kind))
         if moved > MOST_MOVED:
-            raise RateError(f"{fitted.token} was fitted on another mix: {kind} differs by {float(moved * 100):.1f} %")
+            raise MixDiffers(f"{fitted.token} was fitted on another mix: {kind} differs by {float(moved * 100):.1f} %")
 
 
 def to_json(each: Rate) -> dict[str, Any]:
@@ -229,14 +270,16 @@ def _bootstrap(micros: Sequence[int], vendor: Sequence[int], seed: int) -> tuple
 
 
 def _by_definition(entry: Mapping[str, Any]) -> Rate:
-    card = catalogue.card(*entry["card"])
-    n, c, g = entry["request"]
-    parts = usage.shares(card, n=n, c=c, g=g)
-    count = {"input": n, "cached": c, "output": g}[entry["kind"]]
-    st, spread = getattr(parts, entry["kind"]) / count, Fraction(entry["spread"])
+    card, kind = catalogue.card(*entry["card"]), entry["kind"]
+    if "context" in entry:
+        st = _at(card, kind, entry["context"])
+    else:  # a mean request, published with the model
+        n, c, g = entry["request"]
+        st = getattr(usage.shares(card, n=n, c=c, g=g), kind) / {"input": n, "cached": c, "output": g}[kind]
+    low, high = map(Fraction, entry["bounds"])  # of the rate
     until = entry["valid_until"]
     return Rate(
-        entry["token"], st, st * (1 - spread), st * (1 + spread), "definition", entry["source"],
+        entry["token"], st, st * low, st * high, "definition", entry["source"],
         date.fromisoformat(entry["valid_from"]), until and date.fromisoformat(until),
     )  # fmt: skip
 
@@ -251,11 +294,14 @@ def _of_model(token: str) -> Rate:
     context = int(context_text or REFERENCE_CONTEXT)
     if not 0 < context <= 10**9:
         raise RateError(f"{token!r}: a context is a whole number of positions from 1 to 10^9")
-    if kind == "input":
-        st = usage.st_per_prompt(card, prompt=context)
-    elif kind == "cached":
-        st = usage.st(card, n=0, c=context, g=0) / context
-    else:
-        st = usage.st_per_generated(card, context=context)
+    st = _at(card, kind, context)
     source = f"card {card.short_digest}, {card.version}, at {context} positions"
     return Rate(token, st, st, st, "definition", source, None, None)
+
+
+def _at(card: Priced, kind: str, context: int) -> Fraction:
+    if kind == "input":
+        return usage.st_per_prompt(card, prompt=context)
+    if kind == "cached":
+        return usage.st(card, n=0, c=context, g=0) / context
+    return usage.st_per_generated(card, context=context)

@@ -1,7 +1,6 @@
 """``convert`` and ``fit-rate``: vendors' tokens in each other's, through standard tokens."""
 
 import argparse
-import csv
 import json
 import re
 from collections.abc import Iterator
@@ -10,14 +9,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from token_standard import catalogue, exchange
-from token_standard.exchange import Pair, Rate, RateError
+from token_standard import catalogue, exchange, pairs
+from token_standard.exchange import Pair, Rate
 from token_standard.figures import significant
 from token_standard.huggingface import read_json
 
 _AMOUNT = re.compile(r"\d{1,30}(?:\.\d{1,12})?", re.ASCII)
-_COLUMNS = ("uncached", "cached", "generated", "vendor_tokens")
-MOST_PAIRS = 10**6
 
 
 def add(subparsers: "argparse._SubParsersAction[Any]") -> None:
@@ -40,7 +37,7 @@ def add(subparsers: "argparse._SubParsersAction[Any]") -> None:
     fitting = subparsers.add_parser(
         "fit-rate",
         help="a rate from requests metered both ways",
-        description=f"PAIRS is a CSV with the columns {', '.join(_COLUMNS)}. Prints the rate as JSON.",
+        description=f"PAIRS is a CSV with the columns {', '.join(pairs.COLUMNS)}. Prints the rate as JSON.",
     )
     fitting.add_argument("pairs", type=Path, metavar="PAIRS")
     fitting.add_argument("--token", required=True, help="name of the vendor's token")
@@ -80,7 +77,7 @@ def run_fit(options: argparse.Namespace) -> Iterator[str]:
     fitted = exchange.fit(
         options.token,
         catalogue.card(options.card, options.format),
-        list(_pairs(options.pairs)),
+        list(pairs.read_file(options.pairs)),
         seed=options.seed,
         source=options.source,
         valid_from=options.valid_from,
@@ -95,23 +92,6 @@ def _rate(each: Rate) -> Iterator[str]:
     until = each.valid_until or "open"
     dated = f", {each.valid_from} to {until}" if each.valid_from else ""
     yield f"1 {each.token} = {significant(each.st, 7)} ST, by {each.basis}{dated}: {each.source}"
-
-
-def _pairs(path: Path) -> Iterator[Pair]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if tuple(rows.fieldnames or ()) != _COLUMNS:
-                raise RateError(f"{path}, line 1: expected the header {','.join(_COLUMNS)}")
-            for number, row in enumerate(rows, start=2):
-                values = [row[name] or "" for name in _COLUMNS]
-                if None in row or not all(re.fullmatch(r"\d{1,15}", value, re.ASCII) for value in values):
-                    raise RateError(f"{path}, line {number}: expected four whole numbers")
-                if number > MOST_PAIRS:
-                    raise RateError(f"{path}: more than {MOST_PAIRS} pairs")
-                yield Pair(*map(int, values))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RateError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _amount(text: str) -> Fraction:
