@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from market.web import amending, cancelling, certificates, exports, views
+from market.web import amending, cancelling, certificates, converting, estimating, exports, views
 
 app_name = "market"
 urlpatterns = [
@@ -12,6 +12,9 @@ urlpatterns = [
     path("market/<str:slug>/preview/", views.TicketPreview.as_view(), name="preview"),
     path("market/<str:slug>/review/", views.TicketReview.as_view(), name="review"),
     path("market/<str:slug>/place/", views.TicketPlace.as_view(), name="place"),
+    path("estimate/", estimating.Estimate.as_view(), name="estimate"),
+    path("tokens/convert/", converting.Convert.as_view(), name="convert"),
+    path("tokens/convert/fit/", converting.FitRate.as_view(), name="fit_rate"),
     path("orders/", views.Orders.as_view(), name="orders"),
     path("orders/export.csv", exports.OrdersFile.as_view(), name="orders_file"),
     path("orders/cancel/", views.CancelAll.as_view(), name="cancel_all"),

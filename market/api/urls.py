@@ -2,13 +2,19 @@
 
 from django.urls import path
 
-from market.api import estimating, history, views
+from market.api import converting, estimating, history, views
 
 app_name = "market-api"
 urlpatterns = [
     path("lines", views.Lines.as_view(), name="lines"),
     path("lines/<str:slug>/index", history.Index.as_view(), name="index"),
     path("lines/<str:slug>/estimate", estimating.Estimate.as_view(), name="estimate"),
+    path("estimates", estimating.Estimates.as_view(), name="estimates"),
+    path("estimates/graph", estimating.GraphEstimate.as_view(), name="estimates_graph"),
+    path("exchange-rates", converting.ExchangeRates.as_view(), name="exchange_rates"),
+    path("exchange-rates/fit", converting.FitRate.as_view(), name="exchange_rates_fit"),
+    path("convert", converting.Convert.as_view(), name="convert"),
+    path("list-prices", converting.ListPrices.as_view(), name="list_prices"),
     path("products", views.Products.as_view(), name="products"),
     path("products/<str:public_id>/depth", views.ProductDepth.as_view(), name="depth"),
     path("products/<str:public_id>/trades", history.Trades.as_view(), name="trades"),

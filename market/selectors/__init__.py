@@ -1,5 +1,6 @@
 """Reads of the market. Frozen dataclasses go out; nothing here writes."""
 
+from market.selectors.ahead import HourPrice, hours_ahead, price_now
 from market.selectors.allocations import (
     AllocationView,
     allocation,
@@ -12,6 +13,7 @@ from market.selectors.allocations import (
 from market.selectors.amendments import AmendmentView, amendments
 from market.selectors.book import Depth, DepthLevel, Top, book_curve, depth, tops
 from market.selectors.catalogue import (
+    MARKET_CLOCK,
     LineView,
     ListPriceView,
     MarketState,
@@ -75,6 +77,7 @@ from market.selectors.rounds import RoundPriceView, RoundView, price_history, re
 from market.selectors.switches import cancel_after
 
 __all__ = [
+    "MARKET_CLOCK",
     "AllocationView",
     "AmendmentView",
     "Breach",
@@ -85,6 +88,7 @@ __all__ = [
     "Frame",
     "FrozenBook",
     "HaltView",
+    "HourPrice",
     "Joined",
     "LineView",
     "ListPriceView",
@@ -121,6 +125,7 @@ __all__ = [
     "frozen_book",
     "grades",
     "halts",
+    "hours_ahead",
     "index",
     "is_halted",
     "joined",
@@ -144,6 +149,7 @@ __all__ = [
     "orders_many",
     "pinned",
     "price_history",
+    "price_now",
     "product",
     "product_at",
     "product_fills",

@@ -19,9 +19,19 @@ from market.kernel.amending import keeps_cohort
 from market.kernel.levels import Level
 from market.kernel.orders import OrderDraft
 from market.kernel.text import price_text
-from market.selectors import AllocationView, DepthLevel, LineView, MarketState, OrderView, ProductView, RoundPriceView
+from market.selectors import (
+    AllocationView,
+    DepthLevel,
+    HourPrice,
+    LineView,
+    MarketState,
+    OrderView,
+    ProductView,
+    RoundPriceView,
+)
+from market.services import converting
 from market.services.preview import Preview
-from market.web import bands, cancelling, certificates, labels, wishes
+from market.web import bands, cancelling, certificates, labels, vendors, wishes
 
 HISTORY = 60
 CHEAPEST = 8
@@ -110,6 +120,7 @@ def live(
         "curve": curve_figure(product, last, now=now, depth=depth),
         "prices": price_figure(history),
         "cheapest": cheapest_hours(product, organisation_id, now=now),
+        "vendor_prices": vendors.rows(converting.lists_of(line.card_name)),
         "summary": _summary(product, quote.last_price_micros, depth.best_offer_micros),
     }
 
@@ -119,21 +130,20 @@ def cheapest_hours(product: ProductView, organisation_id: UUID | None, *, now: d
 
     `percent` is the length of an hour's bar: its price against the dearest of those listed.
     """
-    found = selectors.products(product.line, now, grade=product.grade, organisation_id=organisation_id)
-    offers, quotes = selectors.best_offers(found, now=now), selectors.quotes(found, now=now)
-    hours: list[dict[str, Any]] = []
-    for one in found:
-        offer = offers.get(one.id)
-        price = offer if offer is not None else quotes[one.id].last_price_micros
-        if price is not None:
-            hours.append({"product": one, "price_micros": price, "on_offer": offer is not None})
-    hours.sort(key=lambda hour: (hour["price_micros"], hour["product"].window_start))
-    dearest = max((hour["price_micros"] for hour in hours[:CHEAPEST]), default=1)
+    found = selectors.hours_ahead(product.line, product.grade, organisation_id=organisation_id, now=now)
+    return hour_rows(found, shown=product.id)
+
+
+def hour_rows(hours: list[HourPrice], *, shown: UUID | None = None) -> list[dict[str, Any]]:
+    """The first of the hours, with the length of their bars."""
+    dearest = max((hour.price_micros for hour in hours[:CHEAPEST]), default=1)
     return [
         {
-            **hour,
-            "shown": hour["product"].id == product.id,
-            "percent": max(1, hour["price_micros"] * 100 // dearest),
+            "product": hour.product,
+            "price_micros": hour.price_micros,
+            "on_offer": hour.basis == "best_offer",
+            "shown": hour.product.id == shown,
+            "percent": max(1, hour.price_micros * 100 // dearest),
         }
         for hour in hours[:CHEAPEST]
     ]

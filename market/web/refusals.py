@@ -140,6 +140,11 @@ def _sentence(error: DomainError) -> str:
         "insufficient_funds": _(
             "Your wallet does not cover the worst case. Lower the quantity or the limit, or top up."
         ),
+        "bad_model": _("This model cannot be read or counted. Correct its file and send it again."),
+        "digest_differs": _("The card has another digest. Take the card that you expect."),
+        "no_cache": _("This file has no key/value cache: leave cached and output tokens at 0, or export it with one."),
+        "busy": _("Other files are being counted. Send yours again in a moment."),
+        "rate_error": _("There is no such rate. Choose a token of the table and a day on which it is valid."),
         "self_trade": _("This bid would trade with an open offer of your own organisation. Cancel that one first."),
         "window_closed": _("This hour is over. Choose a later one."),
         "unknown_window": _("This hour is not open for trading. Choose another one."),
