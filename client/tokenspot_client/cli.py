@@ -11,13 +11,15 @@ from pathlib import Path
 import httpx
 
 from token_standard.__main__ import main as token_standard
-from tokenspot_client import agent_cli, trading
+from tokenspot_client import agent_cli, estimating, trading
 from tokenspot_client.api import ApiProblem, Client
 from tokenspot_client.certificate import check_round
 from tokenspot_client.certificate_reading import Malformed, read
 
 _SERVER = "tokenspot.server_commands"
 _ON_SERVER = ("verify", "verify-chain", "replay")
+# Need neither site nor key; an estimate takes prices from a site where one is named.
+_OFFLINE = {"estimate": estimating.run, "convert": token_standard, "fit-rate": token_standard}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,8 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"`tokenspot {given[0]}` runs where the server is installed; it is not here.", file=sys.stderr)
             return 2
         return int(server[given[0]].load()(given[1:]))
-    if given[:1] == ["estimate"]:  # needs neither site nor key
-        return token_standard(given)
+    if given[:1] and given[0] in _OFFLINE:
+        return _OFFLINE[given[0]](given)
     options = _parser().parse_args(given)
     try:
         options.run(Client(options.url, options.key), options)
@@ -66,7 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     verify_round.add_argument("number", type=int)
     verify_round.add_argument("--save", type=Path, help="keep the certificate in this file")
     verify_round.set_defaults(run=_verify_round)
-    commands.add_parser("estimate", help="standard tokens of a request or a trace; --help says how; needs no site")
+    commands.add_parser(
+        "estimate", help="standard tokens of a request or a trace, and its cost; --help says how; needs no site"
+    )
+    commands.add_parser("convert", help="vendors' tokens in each other, by dated rates; --help says how; needs no site")
+    commands.add_parser("fit-rate", help="a rate from requests metered both ways; --help says how; needs no site")
     commands.add_parser("verify", help="check every invariant of the database (where the server is installed)")
     commands.add_parser("verify-chain", help="check the audit log's hash chain (where the server is installed)")
     commands.add_parser("replay", help="a trace through market, meter and bill (where the server is installed)")

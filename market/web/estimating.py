@@ -107,13 +107,17 @@ class Row:
 class EstimateForm(forms.Form):
     """Which model, and in which grade; the rows of the mix stand beside it."""
 
+    use_required_attribute = False  # a file stands for the model
+
     model = forms.ChoiceField(
-        label=gettext_lazy("Model"), required=False, widget=forms.Select(attrs={"class": "input"})
+        label=gettext_lazy("Model"),
+        widget=forms.Select(attrs={"class": "input"}),
+        error_messages={"required": gettext_lazy("Choose a model, or a file below.")},
     )
     grade = forms.ChoiceField(
         label=gettext_lazy("Grade"),
         choices=[(name, label) for name, (label, _hint) in labels.GRADES.items()],
-        required=False,
+        initial=estimating.DEFAULT_GRADE,
         widget=forms.Select(attrs={"class": "input"}),
     )
     model_file = forms.FileField(
@@ -150,6 +154,7 @@ class EstimateForm(forms.Form):
     def __init__(self, *arguments: Any, organisation_id: UUID | None, signed_in: bool, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.organisation_id, self.signed_in = organisation_id, signed_in
+        self.fields["model"].required = "model_file" not in self.files
         lines = [(f"line:{one.slug}", one.display_name) for one in selectors.lines(organisation_id)]
         cards = [
             (f"card:{model.name}/{form}", f"{model.title} {form}")
@@ -163,13 +168,11 @@ class EstimateForm(forms.Form):
         ]
 
     def clean(self) -> dict[str, Any]:
-        """A model or a file of one, and uploads by members only."""
+        """Uploads by members only."""
         cleaned = super().clean() or {}
         for name in ("model_file", "trace"):
             if cleaned.get(name) is not None and not self.signed_in:
                 self.add_error(name, _("Sign in to send files; models of the list need no sign-in."))
-        if not cleaned.get("model") and cleaned.get("model_file") is None and "model" not in self.errors:
-            self.add_error("model", _("Choose a model, or a file below."))
         return cleaned
 
     def subject(self) -> Subject:
@@ -274,14 +277,20 @@ class Estimate(View):
 
     def costed(self, form: EstimateForm, requests: list[Requests]) -> Costed:
         """The estimate at today's prices."""
-        grade = form.cleaned_data.get("grade") or estimating.DEFAULT_GRADE
         return estimating.costed(
-            form.subject(), requests, grade=grade, organisation_id=form.organisation_id, now=clock.now()
+            form.subject(),
+            requests,
+            grade=form.cleaned_data["grade"],
+            organisation_id=form.organisation_id,
+            now=clock.now(),
         )
 
     def form(self, request: HttpRequest, data: QueryDict | None, **options: Any) -> EstimateForm:
         """The form of this reader."""
         actor = getattr(request, "actor", None)
+        if data is not None and "grade" not in data:
+            data = data.copy()
+            data["grade"] = estimating.DEFAULT_GRADE
         return EstimateForm(
             data, request.FILES if data is not None and request.method == "POST" else None,
             organisation_id=actor.organisation_id if actor else None, signed_in=actor is not None, **options,

@@ -1,7 +1,9 @@
 """``estimate``: what a request or a trace would cost, from a model's name, configuration, ONNX file or StableHLO text."""
 
 import argparse
+import re
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from token_standard.version import CURRENT, MICRO
 
 MOST_TOKENS = 10**12
 _WHOLE_PROMPT = -1  # `--cached` without a number
+_PRICE = re.compile(r"\d{1,9}(?:\.\d{1,6})?", re.ASCII)
 _STABLEHLO = {".mlir", ".stablehlo"}
 
 
@@ -41,6 +44,9 @@ def add(subparsers: "argparse._SubParsersAction[Any]") -> None:
         "--trace", type=Path, metavar="FILE", help="value this trace: an Azure CSV or Mooncake JSON lines"
     )
     parser.add_argument("--format", metavar="NAME", help="number format (default: the model's own, else fp16)")
+    parser.add_argument(
+        "--price", type=_price_of, metavar="YUAN", help="price per million ST, such as 1.80: prints the cost too"
+    )
     parser.set_defaults(run=run)
 
 
@@ -65,10 +71,12 @@ def run(options: argparse.Namespace) -> Iterator[str]:
         output = decimal(usage.st_per_generated(priced, context=context), 6) if cached else "-"
         yield f"at {context:<8} {prompt} ST a prompt token (mean), {output} ST an output token"
     if requests:
-        yield from _totals(priced, requests)
+        yield from _totals(priced, requests, options.price)
+    elif options.price is not None:
+        raise BadRequest("--price needs requests: --input and --output, or --trace")
 
 
-def _totals(priced: Priced, requests: list[tuple[int, int, int]]) -> Iterator[str]:
+def _totals(priced: Priced, requests: list[tuple[int, int, int]], price: Fraction | None) -> Iterator[str]:
     result = estimates.estimate(priced, requests)
     total, interval = result.total, result.interval
     yield f"requests    {total.requests}: {total.prompt} prompt tokens ({total.cached} cached), {total.generated} output"
@@ -84,6 +92,16 @@ def _totals(priced: Priced, requests: list[tuple[int, int, int]]) -> Iterator[st
     yield f"total       {usage.st_text(total.micro_st)} ST, as invoiced"
     yield f"interval    {significant(interval.low)} to {significant(interval.high)} ST if measured"
     yield f"method      {interval.method}"
+    yield from _cost(Fraction(total.micro_st, MICRO), interval, price)
+
+
+def _cost(st: Fraction, interval: estimates.Interval, price: Fraction | None) -> Iterator[str]:
+    """Yuan at a price per million ST."""
+    if price is None:
+        return
+    low, amount, high = (significant(each * price / MICRO, 6) for each in (interval.low, st, interval.high))
+    yield f"price       {significant(price, 3)} CNY per million ST"
+    yield f"cost        {amount} CNY, {low} to {high} by the interval"
 
 
 def _priced(options: argparse.Namespace) -> tuple[Priced, Iterator[str]]:
@@ -95,11 +113,11 @@ def _priced(options: argparse.Namespace) -> tuple[Priced, Iterator[str]]:
         reading = read_config(path)
         card = reading.card(options.format)
         return card, describe(card, reading.notes)
-    card = catalogue.card(options.model, options.format or _first_format(options.model))
+    card = catalogue.card(options.model, options.format or first_format(options.model))
     return card, describe(card)
 
 
-def _first_format(model: str) -> str:
+def first_format(model: str) -> str:
     """fp16 where the catalogue has it; the only format of models that it has in one."""
     known = {entry.name: entry for entry in catalogue.models()}
     if model in known and catalogue.DEFAULT_FORMAT not in known[model].cards:
@@ -132,6 +150,7 @@ def _program(options: argparse.Namespace) -> Iterator[str]:
     spread = estimates.around_closed_form(st)
     yield f"interval    {significant(spread.low)} to {significant(spread.high)} ST a run if measured, no batch shared"
     yield f"method      {spread.method}"
+    yield from _cost(st, spread, options.price)
 
 
 def _requests(options: argparse.Namespace) -> Iterator[tuple[int, int, int]]:
@@ -151,6 +170,12 @@ def _requests(options: argparse.Namespace) -> Iterator[tuple[int, int, int]]:
     if cached > prompt:
         raise BadRequest(f"--cached {cached} is more than --input {prompt}")
     yield prompt - cached, cached, options.output or 0
+
+
+def _price_of(text: str) -> Fraction:
+    if not _PRICE.fullmatch(text):
+        raise argparse.ArgumentTypeError("yuan per million ST with at most six decimals, such as 1.80")
+    return Fraction(text)
 
 
 def _count(text: str) -> int:
