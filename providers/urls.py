@@ -25,4 +25,5 @@ urlpatterns = [
         views.RetireDeployment.as_view(),
         name="retire_deployment",
     ),
+    path("provider/hardware/deployments/<str:public_id>/rating/", views.RatingPage.as_view(), name="rating"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.utils.translation import get_language
@@ -15,10 +16,10 @@ from providers.kernel.capacity import WHOLE_BPS, declared_rate
 from providers.kernel.drafts import PlanDraft
 from providers.kernel.outlook import Level
 from providers.kernel.schedule import Calendar, Once
-from providers.selectors import DeploymentView, PlanView
+from providers.selectors import DeploymentView, PlanView, Standing
 from providers.services.offers import OfferPreview
 from providers.services.outlook import BookView, Outlook
-from providers.web import labels
+from providers.web import labels, rating_figures
 
 _PERCENT = 100
 
@@ -103,9 +104,10 @@ def _step(level: Level, lang: str) -> list[str]:
     return [price_text(size), price_text(price), text]
 
 
-def pools(actor: Actor) -> list[dict[str, Any]]:
-    """Pools with their deployments."""
+def pools(actor: Actor, *, now: datetime) -> list[dict[str, Any]]:
+    """Pools with their deployments and how these are rated."""
     deployments = selectors.deployments_of(actor)
+    standings = selectors.standings(deployments, now=now)
     return [
         {
             "pool": pool,
@@ -113,18 +115,20 @@ def pools(actor: Actor) -> list[dict[str, Any]]:
             "vendor": labels.VENDORS.get(pool.vendor, pool.vendor),
             "region": labels.REGIONS.get(pool.region, pool.region),
             "data_terms": labels.DATA_TERMS.get(pool.data_terms, pool.data_terms),
-            "deployments": [_deployment(one) for one in deployments if one.pool_id == pool.id],
+            "deployments": [deployment(one, standings[one.id]) for one in deployments if one.pool_id == pool.id],
         }
         for pool in selectors.pools_of(actor)
     ]
 
 
-def _deployment(view: DeploymentView) -> dict[str, Any]:
+def deployment(view: DeploymentView, standing: Standing) -> dict[str, Any]:
+    """One deployment and how it is rated."""
     return {
         "view": view,
         "public_id": ids.encode("dep", view.id),
         "share": _percent(view.share_bps),
         "declared_rate": declared_rate(view.rate_st_per_second, view.share_bps),
+        "standing": rating_figures.standing(view, standing),
     }
 
 

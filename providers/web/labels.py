@@ -99,3 +99,28 @@ def day(one: Day) -> Label:
 def problem(code: str) -> Label:
     """One sentence on why a window could not be posted, and what to do."""
     return PROBLEMS.get(code, OTHER_PROBLEM) if code else ""
+
+
+RATED_HOW: dict[str, Label] = {"agent": _("By the agent"), "operator": _("By the operator")}
+SETUP: dict[str, Label] = {
+    "card_digest": _("the line's card"),
+    "engine": _("the engine"),
+    "engine_version": _("the engine's version"),
+    "driver": _("the driver"),
+    "served_format": _("the served format"),
+    "tensor_parallel": _("the devices that share a model"),
+}
+RATING_CHIPS: dict[str, tuple[Label, str]] = {
+    "unrated": (_("Not rated"), "warn"),
+    "rated": (_("Valid"), "good"),
+    "expiring": (_("Expires soon"), "warn"),
+    "expired": (_("Expired"), "bad"),
+    "drifting": (_("Drifting"), "bad"),
+    "changed": (_("Setup changed"), "bad"),
+    "superseded": (_("Superseded"), "idle"),
+}
+RATING_STATES: dict[str, Label] = {
+    "unrated": _("Nobody has measured this deployment. Run the command beside its engine."),
+    "expiring": _("Less than 7 days are left. Rate it again in time."),
+    "expired": _("The rating is too old. Rate it again."),
+}

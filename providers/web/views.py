@@ -18,7 +18,7 @@ from accounts.selectors import clock
 from market import selectors as market
 from providers import selectors, services
 from providers.kernel.errors import NotFound
-from providers.web import figures, forms
+from providers.web import figures, forms, rating_figures
 
 _CHANGED = 422
 
@@ -150,7 +150,26 @@ class Hardware(ProviderPage):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Each pool with its deployments."""
-        return render(request, "providers/hardware.html", self.context(pools=figures.pools(self.actor)))
+        return render(
+            request, "providers/hardware.html", self.context(pools=figures.pools(self.actor, now=clock.now()))
+        )
+
+
+class RatingPage(ProviderPage):
+    """The rating of one deployment, and those before it."""
+
+    def get(self, request: HttpRequest, public_id: str) -> HttpResponse:
+        """How it stands, how to rate it again, and what was run."""
+        now = clock.now()
+        try:
+            view = selectors.deployment_of(ids.decode("dep", public_id), self.actor)
+        except (ids.BadId, NotFound):
+            return not_found_page(request)
+        shown = figures.deployment(view, selectors.standings([view], now=now)[view.id])
+        found = selectors.ratings_of(view.id, self.actor, now=now)
+        history = [rating_figures.history(each) for each in found]
+        context = self.context(one=shown, standing=shown["standing"], history=history)
+        return render(request, "providers/rating.html", context)
 
 
 class NewPool(ProviderPage):
