@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from token_standard.graphs import onnx_contrib
 from token_standard.graphs.errors import GraphError
 from token_standard.graphs.onnx_file import onnx_package
 
@@ -47,6 +48,7 @@ def infer(model: Any, weights: frozenset[str], *, new: int, past: int) -> Shapes
     for value in bound.graph.output:  # a declared open dimension would stand in the way of the inferred one
         value.type.tensor_type.ClearField("shape")
     del bound.graph.value_info[:]
+    _replace_contrib(onnx, bound.graph, new=new)
     try:
         inferred = onnx.shape_inference.infer_shapes(bound, check_type=False, strict_mode=False, data_prop=True)
     except Exception as error:
@@ -61,6 +63,26 @@ def infer(model: Any, weights: frozenset[str], *, new: int, past: int) -> Shapes
         if all(dim.HasField("dim_value") for dim in dims):
             shapes[value.name] = tuple(dim.dim_value for dim in dims)
     return shapes
+
+
+def _replace_contrib(onnx: Any, graph: Any, *, new: int) -> None:
+    """Put standard operations of the same shapes where inference would stop."""
+    if not any(onnx_contrib.is_contrib(node) for node in graph.node):
+        return
+    known = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    known |= {value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim) for value in graph.input}
+    nodes: list[Any] = []
+    for node in graph.node:
+        if not onnx_contrib.is_contrib(node):
+            nodes.append(node)
+            continue
+        instead, inputs = onnx_contrib.replaced(node, known, new=new)
+        nodes.extend(instead)
+        for name, shape in inputs:
+            graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
+    kept = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
 
 
 def _bind(value: Any, symbols: dict[str, int], *, new: int, past: int) -> None:
@@ -79,6 +101,8 @@ def _sizes(name: str, rank: int, *, new: int, past: int) -> tuple[int | None, ..
     lowered = name.lower()
     if is_past(name) and rank == 4:
         return (1, None, past, None)
+    if is_past(name) and rank == 5:  # keys and values in one
+        return (None, 1, None, past, None)
     if "mask" in lowered:
         known: dict[int, tuple[int | None, ...]] = {2: (1, past + new), 4: (1, 1, new, past + new)}
         return known.get(rank, (None,) * rank)

@@ -18,7 +18,7 @@ from typing import Any
 from token_standard import cards
 from token_standard.architecture import FLOPS_PER_WEIGHT, Reach, Work
 from token_standard.cards import Coefficients, Format, Scaled
-from token_standard.graphs import onnx_file, onnx_ops, onnx_shapes
+from token_standard.graphs import onnx_contrib, onnx_file, onnx_ops, onnx_shapes
 from token_standard.graphs.errors import GraphError
 from token_standard.version import CURRENT
 
@@ -28,7 +28,11 @@ _EXPERT_TABLE_RANK = 3  # expert, rows, columns; embedding tables, gathered too,
 
 @dataclass(frozen=True)
 class Counted:
-    """A graph's work, ready to be valued like a card. ``nodes`` counts operations by type."""
+    """A graph's work, ready to be valued like a card. ``nodes`` counts operations by type.
+
+    ``packed_bytes`` are those of weights in blocks of few bits, scales and zero points among them, as their operations
+    say; what is valued has the bytes of ``format``.
+    """
 
     name: str
     work: Work
@@ -36,6 +40,7 @@ class Counted:
     nodes: Mapping[str, int]
     has_cache: bool
     experts: bool
+    packed_bytes: int = 0
 
     @cached_property
     def coefficients(self) -> Coefficients:
@@ -52,7 +57,9 @@ class _Tally:
 
     linear: Counter[str] = field(default_factory=Counter)  # by weight
     gathered: Counter[str] = field(default_factory=Counter)  # by table of experts
-    pairs: int = 0
+    tables: dict[str, tuple[int, int]] = field(default_factory=dict)  # experts, and elements of one
+    pairs: Counter[int | None] = field(default_factory=Counter)  # by how far attention reaches, None: everywhere
+    kept: Counter[int | None] = field(default_factory=Counter)  # elements cached per token, of limited reach
     heads: set[str] = field(default_factory=set)
 
 
@@ -78,6 +85,7 @@ def count_onnx(path: Path, form: Format) -> Counted:
         nodes=Counter(node.op_type for node in model.graph.node),
         has_cache=has_cache,
         experts=bool(passes[0].gathered),
+        packed_bytes=sum(map(onnx_contrib.packed_bytes, model.graph.node)),
     )
 
 
@@ -91,8 +99,8 @@ def _fixed_point(model: Any, weights: frozenset[str]) -> tuple[int, int]:
         if value.name in weights:
             continue
         dims = _dims(value)
-        if onnx_shapes.is_past(value.name) and len(dims) == 4:
-            past = dims[2]
+        if onnx_shapes.is_past(value.name) and len(dims) in {4, 5}:
+            past = dims[-2]
         elif "ids" in value.name.lower() and dims:
             new = dims[-1]
     if not new:
@@ -103,9 +111,13 @@ def _fixed_point(model: Any, weights: frozenset[str]) -> tuple[int, int]:
 def _tally(model: Any, weights: frozenset[str], shapes: onnx_shapes.Shapes) -> _Tally:
     origin = {name: name for name in weights}  # tensor: the weight it is
     tables: dict[str, str] = {}  # tensor: the table of experts it was picked from
-    tally, last = _Tally(), {}
+    tally = _Tally()
+    last: dict[str, str] = {}  # tensor: the weight whose product it comes from
     onnx = onnx_file.onnx_package()
     for node in model.graph.node:
+        if onnx_contrib.multiplies(node):
+            _add_contrib(tally, node, shapes, origin, last)
+            continue
         if onnx_ops.multiplies(node):
             attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
             given = [_shape(shapes, node, node.input[i]) for i in onnx_ops.operands(node)]
@@ -113,21 +125,42 @@ def _tally(model: Any, weights: frozenset[str], shapes: onnx_shapes.Shapes) -> _
             weight = next((node.input[i] for i in onnx_ops.weight_inputs(node) if node.input[i] in origin), None)
             table = next((node.input[i] for i in (0, 1) if node.input[i] in tables), None)
             if node.op_type == "Attention":
-                tally.pairs += work
+                tally.pairs[None] += work
             elif weight is not None:
                 tally.linear[origin[weight]] += work
                 last[node.output[0]] = origin[weight]
             elif table is not None:
                 tally.gathered[tables[table]] += work
             else:
-                tally.pairs += work
+                tally.pairs[None] += work
             continue
         _carry(node, shapes, origin, tables, last)
     tally.heads = {last[value.name] for value in model.graph.output if value.name in last}
     return tally
 
 
+def _add_contrib(
+    tally: _Tally, node: Any, shapes: onnx_shapes.Shapes, origin: Mapping[str, str], last: dict[str, str]
+) -> None:
+    """The work of an operation of ONNX Runtime's own."""
+    found = onnx_contrib.product(node, shapes)
+    for name in (*found.linear, *found.experts):
+        if name not in origin:
+            raise GraphError(f"{node.op_type} {node.name!r} multiplies with {name!r}, which is no weight")
+    for name, work in found.linear.items():
+        tally.linear[origin[name]] += work
+        last[node.output[0]] = origin[name]
+    for name, (work, elements, count) in found.experts.items():
+        tally.gathered[origin[name]] += work
+        tally.tables[origin[name]] = (count, elements)
+    tally.pairs[found.window] += found.pairs
+    if found.window is not None:
+        tally.kept[found.window] += found.kept
+
+
 def _check_known(node: Any) -> None:
+    if onnx_contrib.is_contrib(node):
+        return
     if not onnx_ops.multiplies(node) and (node.domain not in {"", "ai.onnx"} or node.op_type not in onnx_ops.FREE):
         called = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
         raise GraphError(
@@ -183,15 +216,15 @@ def _work(
             active, dense, total = active + elements, dense + elements, total + elements
     expert_read = Fraction(0)
     for name in passes[0].gathered:
-        count, *one = sizes[name]
+        count, elements = passes[0].tables.get(name) or (sizes[name][0], prod(sizes[name][1:]))
         per_token = _per_token(name, [tally.gathered[name] for tally in passes], points) / FLOPS_PER_WEIGHT
-        chosen = per_token / prod(one)
+        chosen = per_token / elements
         if chosen.denominator != 1 or chosen > count:
             raise GraphError(f"the work with table {name!r} is not that of some of its {count} experts a token")
         touched = count * (1 - (1 - chosen / count) ** CURRENT.expert_batch)
-        active, total = active + per_token, total + prod(sizes[name])
-        expert_read += touched * prod(one) / CURRENT.expert_batch
-    pair, beside = _growth([tally.pairs for tally in passes], points)
+        active, total = active + per_token, total + count * elements
+        expert_read += touched * elements / CURRENT.expert_batch
+    reaches, beside = _reaches(passes, points, kv_elements)
     return Work(
         active_weights=active + beside / FLOPS_PER_WEIGHT,
         total_weights=total,
@@ -199,8 +232,23 @@ def _work(
         head_weights=head,
         expert_read=expert_read,
         kv_elements=kv_elements,
-        reaches=(Reach(None, pair, pair, kv_elements, kv_elements),),
+        reaches=reaches,
     )
+
+
+def _reaches(
+    passes: list[_Tally], points: list[tuple[int, int]], kv_elements: int
+) -> tuple[tuple[Reach, ...], Fraction]:
+    """Attention by how far it reaches, the unlimited first; and FLOP per new token beside it."""
+    pair, beside = _growth([tally.pairs[None] for tally in passes], points)
+    windowed, kept_there = [], 0
+    for width in sorted(width for width in passes[0].pairs if width is not None):
+        flops, more = _growth([tally.pairs[width] for tally in passes], points)
+        kept = passes[0].kept[width] if kv_elements else 0
+        windowed.append(Reach(width, flops, flops, kept, kept))
+        beside, kept_there = beside + more, kept_there + kept
+    everywhere = kv_elements - kept_there
+    return (Reach(None, pair, pair, everywhere, everywhere), *windowed), beside
 
 
 def _per_token(name: str, counts: list[int], points: list[tuple[int, int]], *, may_be_once: bool = False) -> Fraction:

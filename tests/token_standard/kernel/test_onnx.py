@@ -131,7 +131,7 @@ class TestRefusals:
         self.refused(tmp_path / "model.onnx", "outside the model's folder")
 
     @pytest.mark.parametrize(
-        ("kind", "domain"), [("GroupQueryAttention", "com.microsoft"), ("LSTM", ""), ("Loop", ""), ("MyOp", "own")]
+        ("kind", "domain"), [("PagedAttention", "com.microsoft"), ("LSTM", ""), ("Loop", ""), ("MyOp", "own")]
     )
     def test_refuses_an_operation_it_does_not_know(self, tmp_path, kind, domain):
         model = onnx_llama.build()
