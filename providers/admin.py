@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from providers.models import Deployment, OfferPlan, Pool, PostedOffer
+from providers.models import Deployment, OfferPlan, Pool, PostedOffer, Rating, RatingObservation
 
 
 class _ReadOnly(ModelAdmin):
@@ -67,3 +67,27 @@ class PostedOfferAdmin(_ReadOnly):
     list_display = ["id", "plan", "window_start", "quantity_st", "limit_micros", "state", "posted_at"]
     list_filter = ["state"]
     date_hierarchy = "window_start"
+
+
+@admin.register(Rating)
+class RatingAdmin(_ReadOnly):
+    list_display = [
+        "id",
+        "deployment",
+        "engine",
+        "engine_version",
+        "blended_micro",
+        "reduced",
+        "how",
+        "measured_at",
+        "expires_at",
+    ]
+    list_filter = ["engine", "reduced", "how"]
+    date_hierarchy = "measured_at"
+
+
+@admin.register(RatingObservation)
+class RatingObservationAdmin(_ReadOnly):
+    list_display = ["id", "rating", "requests", "gpu_micro_seconds", "changed", "observed_at"]
+    list_filter = ["changed"]
+    date_hierarchy = "observed_at"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, lru_cache
-from math import isqrt
+from math import isqrt, lcm
 from typing import NamedTuple
 
 from token_standard import usage
@@ -339,9 +339,20 @@ def _root(square: Fraction) -> Fraction:
 
 
 def _resampled(sampled: Sequence[Sequence[_Row]], seed: int) -> list[tuple[Fraction, Fraction]]:
-    """Costs of runs whose windows are drawn again with replacement, run by run."""
+    """Costs of runs whose windows are drawn again with replacement, run by run; summed as integers, which is quick."""
     chance = random.Random(seed)  # noqa: S311 - resampling, not a secret
-    return [fit([_sum(chance.choices(rows, k=len(rows))) for rows in sampled]) for _ in range(RESAMPLES)]
+    columns = list(zip(*(row for rows in sampled for row in rows), strict=True))
+    scales = [lcm(*(value.denominator for value in column)) for column in columns]
+    whole = [
+        [tuple(int(value * scale) for value, scale in zip(row, scales, strict=True)) for row in rows]
+        for rows in sampled
+    ]
+
+    def drawn(rows: Sequence[tuple[int, ...]]) -> _Row:
+        sums = map(sum, zip(*chance.choices(rows, k=len(rows)), strict=True))
+        return _Row(*(Fraction(total, scale) for total, scale in zip(sums, scales, strict=True)))
+
+    return [fit([drawn(rows) for rows in whole]) for _ in range(RESAMPLES)]
 
 
 def _widening(windows: int) -> Fraction:

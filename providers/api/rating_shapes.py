@@ -19,6 +19,7 @@ from token_standard.usage import st_text
 
 _SECONDS = r"\A[0-9]{1,6}(\.[0-9]{1,6})?\Z"
 _MOST_TOKENS, _MOST_TIMES, _MOST_ROWS, _MOST_WINDOWS, _MOST_RUNS = 10**7, 10**6, 2_000, 64, 4
+_MOST_IN_ALL = 20_000  # rows
 _ROW = 4
 _STATES = ", ".join(State)
 _RATIO_PLACES = 3
@@ -70,6 +71,14 @@ class RatingInSerializer(_SetupInSerializer):
     """Two calibration runs or more. What they say is worked out here; no conclusion is taken."""
 
     runs = serializers.ListField(child=RunInSerializer(), min_length=1, max_length=_MOST_RUNS)
+
+    def validate_runs(self, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """So many rows as can be solved within a second or two."""
+        if sum(len(window["requests"]) for run in runs for window in run["windows"]) > _MOST_IN_ALL:
+            raise serializers.ValidationError(
+                f"At most {_MOST_IN_ALL} rows of requests in all: put equal ones together."
+            )
+        return runs
 
 
 class CheckInSerializer(_SetupInSerializer):

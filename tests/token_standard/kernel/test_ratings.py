@@ -149,6 +149,25 @@ class TestSolve:
 
         assert held >= 36
 
+    def test_gives_the_figures_of_the_document(self) -> None:
+        """docs/ratings.md, "A worked example"."""
+
+        def timed(n: int, g: int, seconds: str) -> Run:
+            windows = (Window(Fraction(each), (Requests(n, 0, g, 32),)) for each in seconds.split())
+            return Run(n, g, tuple(windows))
+
+        rating = solve(LLAMA_3, [timed(2048, 128, "10.4 10.6 10.5 10.5"), timed(128, 2048, "64.1 63.7 64.0 64.2")])
+
+        def rounded(cost: ratings.Cost) -> list[int]:
+            rate = cost.rate
+            return [round(value or 0) for value in (rate.point, rate.low, rate.high)]
+
+        assert rounded(rating.compute) == [1014, 987, 1043]
+        assert rounded(rating.memory) == [313, 311, 315]
+        assert rounded(rating.blended) == [633, 626, 640]
+        work = [parts(LLAMA_3, n=n, c=0, g=g) for n, g in ratings.STANDARD_SHAPES]
+        assert [[round(float(part), 3) for part in one] for one in work] == [[170.917, 49.901], [181.776, 569.514]]
+
     def test_noise_widens_the_interval(self) -> None:
         calm, rough = solve(LLAMA_3, both(noise=0.01)).blended, solve(LLAMA_3, both(noise=0.1)).blended
 
