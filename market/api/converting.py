@@ -103,11 +103,11 @@ class FitInSerializer(StrictSerializer):
         return attrs
 
 
-class RateSerializer(serializers.Serializer):
+class ExchangeRateSerializer(serializers.Serializer):
     """ST of one of a vendor's tokens. `st`, `low` and `high` are null where the state is `unknown`."""
 
     token = serializers.CharField()
-    state = serializers.ChoiceField(choices=["definition", "metered", "unknown"])
+    state = serializers.CharField(help_text="definition, metered or unknown")
     st = serializers.CharField(allow_null=True)
     low = serializers.CharField(allow_null=True)
     high = serializers.CharField(allow_null=True)
@@ -120,7 +120,7 @@ class RateSerializer(serializers.Serializer):
 class RatesSerializer(serializers.Serializer):
     """The table."""
 
-    data = RateSerializer(many=True)
+    data = ExchangeRateSerializer(many=True)
 
 
 class ConvertedSerializer(serializers.Serializer):
@@ -130,8 +130,8 @@ class ConvertedSerializer(serializers.Serializer):
     low = serializers.CharField()
     high = serializers.CharField()
     on = serializers.DateField()
-    source = RateSerializer()
-    target = RateSerializer()
+    source = ExchangeRateSerializer()
+    target = ExchangeRateSerializer()
 
 
 class FittedSerializer(serializers.Serializer):
@@ -159,7 +159,7 @@ class ListPriceSerializer(serializers.Serializer):
     unit = serializers.ChoiceField(choices=list(list_prices.UNITS))
     date = serializers.DateField()
     dated = serializers.ChoiceField(choices=list_prices.DATED)
-    state = serializers.ChoiceField(choices=list_prices.STATES)
+    state = serializers.CharField(help_text="published or declared")
     source = serializers.CharField()
     via = serializers.CharField(allow_null=True)
     note = serializers.CharField()

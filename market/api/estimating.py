@@ -121,6 +121,9 @@ class CostedSerializer(serializers.Serializer):
     provisional = serializers.BooleanField()
     notes = serializers.ListField(child=serializers.CharField())
     requests = serializers.IntegerField()
+    beyond_context = serializers.IntegerField(
+        help_text="requests longer than the line's context: they would be refused"
+    )
     st = serializers.CharField()
     input_st = serializers.CharField(allow_null=True)
     cached_st = serializers.CharField(allow_null=True)
@@ -252,6 +255,7 @@ def costed(found: Costed) -> dict[str, Any]:
         "provisional": subject.provisional,
         "notes": list(subject.notes),
         "requests": total.requests,
+        "beyond_context": found.beyond_context,
         "st": usage.st_text(total.micro_st),
         "input_st": decimal(parts.input, _PLACES) if parts else None,
         "cached_st": decimal(parts.cached, _PLACES) if parts else None,

@@ -103,6 +103,7 @@ class Costed:
     price: HourPrice | None
     cost: Cost | None
     hours: tuple[HourPrice, ...]  # cheapest first
+    beyond_context: int  # requests longer than the line takes: they would be refused
 
     @property
     def cheapest(self) -> Cost | None:
@@ -248,7 +249,17 @@ def priced_at(
         parts = usage.Shares(
             *(sum((getattr(share, kind) * count for share, count in each), Fraction(0)) for kind in _KINDS)
         )
-    return Costed(subject, found, parts, grade, price, cost(found, price.price_micros) if price else None, hours)
+    return Costed(
+        subject, found, parts, grade, price, cost(found, price.price_micros) if price else None, hours,
+        _beyond_context(subject, requests),
+    )  # fmt: skip
+
+
+def _beyond_context(subject: Subject, requests: Sequence[Requests]) -> int:
+    if subject.line is None:
+        return 0
+    most = subject.line.context_limit
+    return sum(one.count for one in requests if one.uncached + one.cached + one.output > most)
 
 
 _KINDS = ("input", "cached", "output")

@@ -175,6 +175,12 @@ class EstimateForm(forms.Form):
                 self.add_error(name, _("Sign in to send files; models of the list need no sign-in."))
         return cleaned
 
+    @property
+    def is_program(self) -> bool:
+        """Whether the file is a program of fixed shapes, which needs no lengths."""
+        sent = self.files.get("model_file")
+        return sent is not None and _GRAPHS.get(PurePath(sent.name).suffix.lower()) == "stablehlo"
+
     def subject(self) -> Subject:
         """The model.
 
@@ -246,8 +252,9 @@ class Estimate(View):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """The form, and the answer for what the address names."""
-        if "model" not in request.GET:
-            return self.show(request, self.form(request, None), [Row()])
+        if not request.GET.keys() & set(COUNTS):  # an address may name the model alone
+            initial = {"model": request.GET["model"]} if "model" in request.GET else None
+            return self.show(request, self.form(request, None, initial=initial), [Row()])
         return self.answer(request, request.GET)
 
     def post(self, request: HttpRequest) -> HttpResponse:
@@ -266,6 +273,8 @@ class Estimate(View):
             requests = form.requests() if valid else None
             if requests is None:
                 requests = [one for row in rows if (one := row.requests()) is not None]
+                if rows[0].is_empty and not form.is_program:
+                    rows[0].errors["input"] = _("How many tokens? Fill in input, output or both.")
                 valid = valid and not any(row.errors for row in rows)
             if valid and request.method == "POST" and not request.FILES:
                 return redirect(_address(form, rows))

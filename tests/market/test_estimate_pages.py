@@ -78,6 +78,28 @@ class TestEstimate:
         assert (answer.status_code, words in page) == (422, True)
         assert 'value="300"' in page or changes.get("output", "") in page
 
+    def test_warns_of_requests_longer_than_the_line_takes(self, live_world):
+        page = (
+            Client()
+            .get(URL, {"model": f"line:{live_world.line}", **ROW, "input": "8000", "count": "3"})
+            .content.decode()
+        )
+
+        assert "3 requests are longer than this line takes (8,192 tokens" in page
+
+    def test_takes_a_model_from_the_address(self, live_world):
+        answer = Client().get(URL, {"model": f"line:{live_world.line}"})
+
+        assert answer.status_code == 200
+        assert f'value="line:{live_world.line}" selected' in answer.content.decode()
+
+    def test_asks_for_tokens(self):
+        answer = Client().post(
+            URL, {"model": "card:llama-3-8b/fp16", "input": "", "cached": "", "output": "", "count": "1"}
+        )
+
+        assert answer.status_code == 422 and "How many tokens?" in answer.content.decode()
+
     def test_adds_a_row_without_an_estimate(self):
         page = Client().post(URL, {"model": "card:llama-3-8b/fp16", **ROW, "add": "1"}).content.decode()
 
