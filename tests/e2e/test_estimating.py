@@ -26,7 +26,7 @@ class TestEstimate:
             page.locator("input[name=output]").fill("300")
             page.locator("main button.primary").click()
             page.get_by_role("heading", name="Llama 3 8B").wait_for()
-            page.locator("#curve svg path").first.wait_for()
+            page.locator("#curve svg").wait_for()
             page.locator("#curve summary").click()
             assert page.locator("#curve tbody tr").count() == 8
             assert "input=1200" in page.url
