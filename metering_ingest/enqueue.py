@@ -2,3 +2,5 @@
 
 SETTLE = "metering_ingest.settle"
 PARTITIONS = "metering_ingest.partitions"
+RECONCILE = "metering_ingest.reconcile"
+DISPUTES = "metering_ingest.disputes"

@@ -12,6 +12,9 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+# Django finds an app's models through this module.
+from metering_ingest import reconciliation_models  # noqa: F401
+
 
 class Meter(models.TextChoices):
     """Who counted."""

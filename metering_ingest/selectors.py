@@ -12,6 +12,9 @@ from django.db import connection
 
 from accounts.kernel.actor import Actor
 from metering_ingest.models import Conflict, Meter, Quarantined
+from metering_ingest.selectors_disputes import DisputeView as DisputeView  # noqa: PLC0414
+from metering_ingest.selectors_disputes import disputes_many as disputes_many  # noqa: PLC0414
+from metering_ingest.selectors_disputes import disputes_wanting_money as disputes_wanting_money  # noqa: PLC0414
 
 _Row = TypeVar("_Row")
 

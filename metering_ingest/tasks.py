@@ -6,6 +6,8 @@ from celery import shared_task
 
 from accounts.selectors import clock
 from metering_ingest import enqueue, services
+from metering_ingest.services.disputes import advance_due
+from metering_ingest.services.reconcile import reconcile_due
 
 
 @shared_task(name=enqueue.SETTLE)
@@ -18,3 +20,15 @@ def settle(**_: object) -> int:
 def partitions(**_: object) -> int:
     """Make the partitions of the coming days."""
     return services.make_partitions(now=clock.now())
+
+
+@shared_task(name=enqueue.RECONCILE)
+def reconcile(**_: object) -> int:
+    """Compare the meters of allocations that changed; safe to run twice, or two at once."""
+    return reconcile_due(now=clock.now())
+
+
+@shared_task(name=enqueue.DISPUTES)
+def disputes(**_: object) -> int:
+    """Move on disputes whose time is up; safe to run twice, or two at once."""
+    return advance_due(now=clock.now())

@@ -208,6 +208,19 @@ LOGGING = {
 # Seconds a bucket must stay unchanged before billing may rate it.
 METERING_QUIET_SECONDS = int(os.environ.get("METERING_QUIET_SECONDS", "900"))
 
+# How long an allocation's records must be quiet before its meters are compared, and how long a difference waits for late
+# records: after the window's end or the last arrival, but never longer than the last.
+METERING_COMPARE_QUIET_SECONDS = int(os.environ.get("METERING_COMPARE_QUIET_SECONDS", "60"))
+METERING_GRACE_MINUTES = int(os.environ.get("METERING_GRACE_MINUTES", "15"))
+METERING_GRACE_LONGEST_MINUTES = int(os.environ.get("METERING_GRACE_LONGEST_MINUTES", "360"))
+
+# Disputes: time to reply and to accept, days after the delivery day's close in which a party may open one, and from
+# what worth a hard difference opens one by itself (micro-yuan).
+DISPUTE_REPLY_HOURS = int(os.environ.get("DISPUTE_REPLY_HOURS", "72"))
+DISPUTE_ACCEPT_HOURS = int(os.environ.get("DISPUTE_ACCEPT_HOURS", "72"))
+DISPUTE_WINDOW_DAYS = int(os.environ.get("DISPUTE_WINDOW_DAYS", "7"))
+DISPUTE_LEAST_MICROS = int(os.environ.get("DISPUTE_LEAST_MICROS", "10000"))
+
 # The currency of the one market that this site runs.
 MARKET_CURRENCY = "CNY"
 
@@ -225,6 +238,8 @@ _TICKS = {
     "accounts.seal_audit": ("outbox", 10),
     "accounts.copy_audit_head": ("outbox", 3600),
     "metering_ingest.settle": ("settle", 2),
+    "metering_ingest.reconcile": ("settle", 15),
+    "metering_ingest.disputes": ("settle", 60),
     "metering_ingest.partitions": ("bulk", 3600),
     "billing.rate": ("bill", 2),
     "billing.close_days": ("bill", 300),

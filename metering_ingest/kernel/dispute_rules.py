@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from metering_ingest.kernel import comparing
 from metering_ingest.kernel.comparing import Joined, Sums
@@ -25,6 +26,9 @@ _NEXT = {
 RULE, BUYER, SELLER, OPERATOR = "rule", "buyer", "seller", "operator"
 PARTIES = (BUYER, SELLER)
 
+# The delivery day is closed to money a day after it ended.
+_CLOCK, _CLOSE = ZoneInfo("Asia/Shanghai"), timedelta(hours=24)
+
 # Why a proposal is what it is.
 GATEWAY_STANDS, WITNESSES_AGREE, RECOMPUTED = "gateway_stands", "witnesses_agree", "recomputed"
 SIGNED_COUNTS, NEEDS_REVIEW = "signed_record_counts", "needs_review"
@@ -38,9 +42,15 @@ class Deadlines:
     accept: timedelta = timedelta(hours=72)
     window: timedelta = timedelta(days=7)
 
-    def contestable(self, day_closed_at: datetime, now: datetime) -> bool:
-        """Whether a party may still open a dispute about that delivery day."""
-        return now < day_closed_at + self.window
+    def last(self, window_start: datetime) -> datetime:
+        """Until when a party may open a dispute about a window."""
+        return day_closes_at(window_start) + self.window
+
+
+def day_closes_at(window_start: datetime) -> datetime:
+    """When the delivery day of a window is closed: 24 hours after its end on the market's clock."""
+    day = window_start.astimezone(_CLOCK).date()
+    return datetime.combine(day + timedelta(days=1), time(), _CLOCK) + _CLOSE
 
 
 @dataclass(frozen=True, slots=True)

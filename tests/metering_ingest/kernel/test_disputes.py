@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering_ingest.kernel import dispute_rules as rules
-from metering_ingest.kernel.cases import END, record
+from metering_ingest.kernel.cases import END, START, record
 from metering_ingest.kernel.comparing import AGENT, BUYER, GATEWAY, METERS, Count, Terms, compare
 from metering_ingest.kernel.dispute_rules import Deadlines, Proposal, propose
 from metering_ingest.kernel.reliability import Day, reliability
@@ -90,9 +90,10 @@ class TestSteps:
         assert rules.after_silence(True, accepted_by=["seller"]) == rules.ESCALATED
         assert rules.after_silence(True, accepted_by=["buyer"]) == rules.RESOLVED
 
-    def test_the_window_ends_seven_days_after_the_days_close(self) -> None:
-        assert Deadlines().contestable(END, END + timedelta(days=7) - timedelta(seconds=1))
-        assert not Deadlines().contestable(END, END + timedelta(days=7))
+    def test_the_window_ends_seven_days_after_the_delivery_days_close(self) -> None:
+        # 16:00 UTC is the first hour of 25 November in Shanghai, which is over at 16:00 UTC of the 25th.
+        assert Deadlines().last(START) == START + timedelta(days=1 + 1 + 7)
+        assert Deadlines().last(START - timedelta(hours=1)) == START + timedelta(days=1 + 7)
 
 
 class TestReliability:
