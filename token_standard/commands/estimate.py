@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from token_standard import catalogue, estimates, traces, usage
+from token_standard import catalogue, estimates, images, traces, usage
 from token_standard.cards import Priced
 from token_standard.commands.card import describe
 from token_standard.errors import TokenStandardError
@@ -47,6 +47,11 @@ def add(subparsers: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument(
         "--price", type=_price_of, metavar="YUAN", help="price per million ST, such as 1.80: prints the cost too"
     )
+    parser.add_argument("--images", type=_count, metavar="K", help="images of a request (default: 1 with --image)")
+    parser.add_argument(
+        "--image", type=_image_of, metavar="PATCHES:TOKENS:WEIGHTS:WIDTH:LAYERS",
+        help="an image and the encoder that reads it: its tokens are prompt tokens, its work is printed apart",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -72,6 +77,7 @@ def run(options: argparse.Namespace) -> Iterator[str]:
         yield f"at {context:<8} {prompt} ST a prompt token (mean), {output} ST an output token"
     if requests:
         yield from _totals(priced, requests, options.price)
+        yield from _encoder(options)
     elif options.price is not None:
         raise BadRequest("--price needs requests: --input and --output, or --trace")
 
@@ -93,6 +99,37 @@ def _totals(priced: Priced, requests: list[tuple[int, int, int]], price: Fractio
     yield f"interval    {significant(interval.low)} to {significant(interval.high)} ST if measured"
     yield f"method      {interval.method}"
     yield from _cost(Fraction(total.micro_st, MICRO), interval, price)
+
+
+def _encoder(options: argparse.Namespace) -> Iterator[str]:
+    """The encoder's work: an estimate beside the bill, since cards hold no encoder."""
+    if options.image is None:
+        return
+    encoder, image = options.image
+    pictures = [image] * (1 if options.images is None else options.images)
+    st = images.encoder_st(encoder, pictures)
+    yield f"encoder     {significant(st)} ST more for {len(pictures)} images, not invoiced"
+
+
+def _image_tokens(options: argparse.Namespace) -> int:
+    if options.image is None:
+        if options.images is not None:
+            raise BadRequest("--images needs --image")
+        return 0
+    if options.trace is not None:
+        raise BadRequest("--image goes with --input and --output, not with --trace")
+    _, image = options.image
+    return int(image.tokens) * (1 if options.images is None else options.images)
+
+
+def _image_of(text: str) -> tuple[images.Encoder, images.Image]:
+    parts = text.split(":")
+    if len(parts) != 5 or not all(part.isascii() and part.isdigit() and len(part) < 13 for part in parts):
+        raise argparse.ArgumentTypeError("five whole numbers with ':' between them are needed")
+    patches, tokens, weights, width, layers = map(int, parts)
+    if not (patches and weights and width and layers):
+        raise argparse.ArgumentTypeError("patches, weights, width and layers are at least 1")
+    return images.Encoder(weights, width, layers), images.Image(patches, tokens)
 
 
 def _cost(st: Fraction, interval: estimates.Interval, price: Fraction | None) -> Iterator[str]:
@@ -154,6 +191,7 @@ def _program(options: argparse.Namespace) -> Iterator[str]:
 
 
 def _requests(options: argparse.Namespace) -> Iterator[tuple[int, int, int]]:
+    pictured = _image_tokens(options)
     if options.trace is not None:
         if options.input is not None or options.output is not None or options.cached > 0:
             raise BadRequest("give either --trace or --input and --output")
@@ -165,7 +203,7 @@ def _requests(options: argparse.Namespace) -> Iterator[tuple[int, int, int]]:
         return
     if options.input is None and options.output is None:
         return
-    prompt = options.input or 0
+    prompt = (options.input or 0) + pictured
     cached = max(0, prompt - 1) if options.cached == _WHOLE_PROMPT else options.cached
     if cached > prompt:
         raise BadRequest(f"--cached {cached} is more than --input {prompt}")
