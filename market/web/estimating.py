@@ -242,7 +242,7 @@ def _sentence(error: DomainError) -> str:
     if plain := _SENTENCES.get(str(details.get("reason", "")) or error.code):
         return str(plain)
     if details.get("inner"):
-        words = {"field": details["inner"], "found": str(error)}
+        words = {"field": details["inner"], "found": str(error).removeprefix(f"{details['inner']} ")}
         return _("The field %(field)s of the configuration: %(found)s. Correct it and send the file again.") % words
     return _("The file cannot be used: %(found)s. Correct it and send it again.") % {"found": error}
 
