@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from providers.models import Deployment, OfferPlan, Pool
+from providers.models import Agent, Deployment, OfferPlan, Pool
 
 
 def deployment(deployment_id: UUID) -> Deployment:
@@ -24,3 +24,9 @@ def plan(plan_id: UUID) -> OfferPlan:
 def pool(pool_id: UUID) -> Pool | None:
     """One pool, to change its tier."""
     return Pool.objects.select_for_update(of=("self",), no_key=True).filter(id=pool_id).first()
+
+
+def agent(agent_id: UUID) -> Agent:
+    """One agent, with its organisation, to change its state or keys."""
+    rows = Agent.objects.select_for_update(of=("self",), no_key=True).select_related("organisation")
+    return rows.get(id=agent_id)

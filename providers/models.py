@@ -292,3 +292,74 @@ class RatingObservation(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["rating", "-observed_at", "-id"], name="providers_observation_of")]
+
+
+class Agent(models.Model):
+    """A program at a provider that meters engines and signs what it sends."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        PARKED = "parked"
+        REVOKED = "revoked"
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    organisation = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    pool = models.ForeignKey(Pool, models.PROTECT, null=True, related_name="+")
+    name = models.CharField(max_length=80)
+    state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
+    # Why it is parked; said by whoever parked it.
+    reason = models.CharField(max_length=200, blank=True, default="")
+    version = models.CharField(max_length=40, blank=True, default="")
+    last_seen_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organisation", "name"], name="providers_agent_name_once"),
+            models.CheckConstraint(
+                condition=~Q(state="parked") | ~Q(reason=""), name="providers_agent_parked_with_reason"
+            ),
+        ]
+
+
+class AgentKey(models.Model):
+    """A public key of an agent. What it signed before it ended stays signed."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    agent = models.ForeignKey(Agent, models.PROTECT, related_name="keys")
+    public_key = models.BinaryField(max_length=32)
+    created_at = models.DateTimeField()
+    # Set when another key takes its place: a few minutes later, so that requests under way still pass.
+    ends_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            # A key names one agent, or a stolen registration could speak for two.
+            models.UniqueConstraint(fields=["public_key"], name="providers_agent_key_once"),
+        ]
+
+
+class RegistrationToken(models.Model):
+    """Lets an agent hand in its key, once. Only the token's hash is kept."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    agent = models.ForeignKey(Agent, models.PROTECT, related_name="tokens")
+    digest = models.BinaryField(max_length=32)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["digest"], name="providers_registration_token_once")]
+
+
+class Nonce(models.Model):
+    """A nonce that a key has used; kept until no signature that carries it could pass any more."""
+
+    pk = models.CompositePrimaryKey("key_id", "nonce")
+    key = models.ForeignKey(AgentKey, models.PROTECT, related_name="+", db_index=False)
+    nonce = models.UUIDField()
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["seen_at"], name="providers_nonce_old")]

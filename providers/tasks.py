@@ -14,3 +14,9 @@ def post_due(**_: object) -> int:
     now = clock.now()
     services.tiers.fall(now=now)
     return services.offers.post_due(now=now)
+
+
+@shared_task(name=enqueue.FORGET_NONCES)
+def forget_nonces(**_: object) -> int:
+    """Delete nonces that can come no more; safe to run twice."""
+    return services.agents.forget_nonces(now=clock.now())

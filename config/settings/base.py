@@ -245,6 +245,7 @@ _TICKS = {
     "billing.close_days": ("bill", 300),
     "billing.invoice_ended_periods": ("bill", 300),
     "providers.post_due": ("bulk", 15),
+    "providers.forget_nonces": ("bulk", 300),
     "dispatch.close_stale": ("bulk", 60),
 }
 CELERY_BEAT_SCHEDULE = {

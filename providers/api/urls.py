@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from providers.api import devices, rating_views, views
+from providers.api import agents, devices, rating_views, views
 
 app_name = "providers-api"
 urlpatterns = [
@@ -20,4 +20,12 @@ urlpatterns = [
     path("provider/offers/<str:public_id>/post", views.ChangeOffer.as_view(action="post"), name="post"),
     path("provider/offers/<str:public_id>/pause", views.ChangeOffer.as_view(action="pause"), name="pause"),
     path("provider/offers/<str:public_id>/withdraw", views.ChangeOffer.as_view(action="withdraw"), name="withdraw"),
+    path("provider/agents", agents.Agents.as_view(), name="agents"),
+    path("provider/agents/<str:public_id>/revoke", agents.ChangeAgent.as_view(action="revoke"), name="revoke_agent"),
+    path("provider/agents/<str:public_id>/park", agents.ChangeAgent.as_view(action="park"), name="park_agent"),
+    path("provider/agents/<str:public_id>/release", agents.ChangeAgent.as_view(action="release"), name="release_agent"),
+    path("provider/agents/<str:public_id>/registration-token", agents.AgentToken.as_view(), name="agent_token"),
+    path("agent/register", agents.Register.as_view(), name="agent_register"),
+    path("agent/rotate-key", agents.RotateKey.as_view(), name="agent_rotate_key"),
+    path("agent/deployments", agents.AgentDeployments.as_view(), name="agent_deployments"),
 ]

@@ -86,3 +86,38 @@ class Unrated(ProviderError):
 
     code = "unrated"
     status = 409
+
+
+class BadToken(ProviderError):
+    """A registration token that is unknown or over."""
+
+    code = "bad_registration_token"
+    status = 401
+
+
+class TokenUsed(ProviderError):
+    """A registration token registers one key."""
+
+    code = "token_used"
+    status = 409
+
+
+class KeyTaken(ProviderError):
+    """The public key is another agent's, or an earlier one."""
+
+    code = "key_taken"
+    status = 409
+
+
+class AgentParked(ProviderError):
+    """The agent is parked; nothing that it sends is taken until it is released."""
+
+    code = "agent_parked"
+    status = 403
+
+
+class MadeBefore(ProviderError):
+    """A repeated request would have to show a secret that is not stored."""
+
+    code = "already_created"
+    status = 409

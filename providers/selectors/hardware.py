@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Exists, OuterRef, QuerySet, Sum
 
 from accounts.kernel.actor import Actor
 from market import selectors as market
@@ -16,7 +16,7 @@ from market.kernel import windows
 from providers.kernel.errors import NotFound
 from providers.kernel.outlook import Traded
 from providers.kernel.schedule import MARKET_CLOCK, Calendar, Hours, Once, Schedule, Weekly, unmask
-from providers.models import Deployment, EngineKey, OfferPlan, Pool, PostedOffer
+from providers.models import Agent, AgentKey, Deployment, EngineKey, OfferPlan, Pool, PostedOffer
 
 # How far back the sold share of an offer looks.
 SOLD_SHARE_DAYS = timedelta(days=7)
@@ -312,5 +312,91 @@ def _deployment(row: Deployment) -> DeploymentView:
         rate_st_per_second=row.rate_st_per_second,
         share_bps=row.share_bps,
         state=row.state,
+        created_at=row.created_at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """A provider's agent. `state` is waiting before a key was handed in, then active, parked or revoked."""
+
+    id: UUID
+    organisation_id: UUID
+    pool_id: UUID | None
+    pool_name: str
+    name: str
+    state: str
+    reason: str
+    version: str
+    last_seen_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDeployment:
+    """What an agent must know of a deployment to meter it. `engine_model` is what the engine calls the model."""
+
+    id: UUID
+    line: str
+    card_digest: str
+    served_format: str
+    contracted_format: str
+    engine_model: str
+
+
+def agents_of(actor: Actor) -> list[AgentView]:
+    """The agents of the actor's organisation, newest first."""
+    rows = Agent.objects.filter(organisation_id=actor.organisation_id).order_by("-id")
+    return [_agent(row) for row in _with_keys(rows)]
+
+
+def agent_of(agent_id: UUID, actor: Actor) -> AgentView:
+    """One agent of the actor's organisation.
+
+    :raises NotFound: there is none.
+    """
+    row = _with_keys(Agent.objects.filter(id=agent_id, organisation_id=actor.organisation_id)).first()
+    if row is None:
+        raise NotFound("There is no such agent.")
+    return _agent(row)
+
+
+def deployments_for_agent(agent_id: UUID) -> list[AgentDeployment]:
+    """The active deployments of an agent's pool, or of all pools of its organisation, by line."""
+    agent = Agent.objects.get(id=agent_id)
+    rows = _deployments().filter(pool__organisation_id=agent.organisation_id, state=Deployment.State.ACTIVE)
+    if agent.pool_id is not None:
+        rows = rows.filter(pool_id=agent.pool_id)
+    lines = {line.slug: line for line in market.lines(agent.organisation_id)}
+    return [
+        AgentDeployment(
+            id=row.id,
+            line=row.line.slug,
+            card_digest=lines[row.line.slug].card_digest,
+            served_format=row.served_format,
+            contracted_format=lines[row.line.slug].card_format,
+            engine_model=row.engine_model,
+        )
+        for row in rows.order_by("line__slug", "id")
+        if row.line.slug in lines
+    ]
+
+
+def _with_keys(rows: QuerySet[Agent]) -> QuerySet[Agent]:
+    return rows.select_related("pool").annotate(has_key=Exists(AgentKey.objects.filter(agent=OuterRef("pk"))))
+
+
+def _agent(row: Agent) -> AgentView:
+    waiting = row.state == Agent.State.ACTIVE and not row.has_key  # type: ignore[attr-defined]
+    return AgentView(
+        id=row.id,
+        organisation_id=row.organisation_id,
+        pool_id=row.pool_id,
+        pool_name=row.pool.name if row.pool else "",
+        name=row.name,
+        state="waiting" if waiting else row.state,
+        reason=row.reason,
+        version=row.version,
+        last_seen_at=row.last_seen_at,
         created_at=row.created_at,
     )
