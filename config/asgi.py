@@ -46,7 +46,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await _lifespan(receive, send)
     elif scope["path"].startswith("/v1/"):
         await _gateway(scope, receive, send)
-    elif scope["path"] == "/api/v1/events":
+    elif scope["path"] == "/api/v1/events" or (scope["path"] == "/api/v1/usage-records" and scope["method"] == "POST"):
         await _metering(scope, receive, send)
     else:
         await _http(scope, receive, send)

@@ -9,6 +9,8 @@ append-only: triggers refuse UPDATE, DELETE and TRUNCATE.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.db.models import F, Q
 
@@ -28,6 +30,15 @@ class Evidence(models.TextChoices):
     """How strongly the sender is known."""
 
     UNSIGNED = "unsigned", "Bearer key, unsigned"
+    SIGNED = "signed", "Signed by an agent's key"
+
+
+class Multirange(models.Field):
+    """Whole numbers as ranges, which PostgreSQL joins and subtracts."""
+
+    def db_type(self, connection: Any) -> str:
+        """PostgreSQL's own type."""
+        return "int8multirange"
 
 
 class UsageKey(models.Model):
@@ -67,6 +78,15 @@ class UsageRecord(models.Model):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     received_at = models.DateTimeField()
+    agent_id = models.UUIDField(null=True)
+    served_format = models.CharField(max_length=20, default="")
+    counted_by = models.CharField(max_length=8, default="")
+    gpu_micros = models.BigIntegerField(null=True)
+    draft_tokens = models.BigIntegerField(null=True)
+    accepted_tokens = models.BigIntegerField(null=True)
+    # How many requests it stands for, and the digest of the file that lists them; both or neither.
+    aggregate_records = models.BigIntegerField(null=True)
+    aggregate_digest = models.CharField(max_length=80, default="")
 
     class Meta:
         db_table = "metering_usage_record"
@@ -148,7 +168,14 @@ class SettledBucket(models.Model):
 
 
 class Conflict(models.Model):
-    """An event whose identity was taken by other content. The first stays counted; both are kept as evidence."""
+    """An event whose identity, or whose place in its agent's sequence, was taken by another.
+
+    The first stays counted; both are kept as evidence.
+    """
+
+    class Kind(models.TextChoices):
+        CONTENT = "content", "Same id, other content"
+        SEQUENCE = "sequence", "Same sequence, other id"
 
     id = models.BigAutoField(primary_key=True)
     key = models.UUIDField()
@@ -156,6 +183,10 @@ class Conflict(models.Model):
     content = models.UUIDField()
     event = models.JSONField()
     received_at = models.DateTimeField()
+    kind = models.CharField(max_length=8, choices=Kind, default=Kind.CONTENT)
+    agent_id = models.UUIDField(null=True)
+    # The record that was there first.
+    other_key = models.UUIDField(null=True)
 
     class Meta:
         db_table = "metering_conflict"
@@ -173,7 +204,119 @@ class Quarantined(models.Model):
     reason = models.CharField(max_length=40)
     event = models.JSONField()
     received_at = models.DateTimeField()
+    evidence = models.CharField(max_length=8, choices=Evidence, default=Evidence.UNSIGNED)
+    agent_id = models.UUIDField(null=True)
 
     class Meta:
         db_table = "metering_quarantine"
         indexes = [models.Index(fields=["tenant", "received_at"], name="quarantine_tenant")]
+
+
+class Epoch(models.Model):
+    """One life of an agent's counter: which of its sequences arrived, and how far its checkpoints say it went."""
+
+    id = models.BigAutoField(primary_key=True)
+    agent_id = models.UUIDField()
+    epoch = models.CharField(max_length=64)
+    received = Multirange()
+    checkpoint_seq = models.BigIntegerField(default=0)
+    closed = models.BooleanField(default=False)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "metering_epoch"
+        constraints = [models.UniqueConstraint(fields=["agent_id", "epoch"], name="epoch_of_agent")]
+
+
+class Sequence(models.Model):
+    """One place of an epoch, and the record that took it. The key is unique: a place is taken once."""
+
+    pk = models.CompositePrimaryKey("epoch_id", "seq")
+    epoch_id = models.BigIntegerField()
+    seq = models.BigIntegerField()
+    key = models.UUIDField()
+
+    class Meta:
+        db_table = "metering_sequence"
+
+
+class Checkpoint(models.Model):
+    """What an agent said it had made of an epoch: how trailing gaps are seen."""
+
+    id = models.BigAutoField(primary_key=True)
+    epoch = models.ForeignKey(Epoch, on_delete=models.PROTECT, related_name="+")
+    seq = models.BigIntegerField()
+    records = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    closed = models.BooleanField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "metering_checkpoint"
+        constraints = [
+            # The same checkpoint sent again is one.
+            models.UniqueConstraint(
+                fields=["epoch", "seq", "records", "prompt_tokens", "completion_tokens", "closed"],
+                name="checkpoint_once",
+            )
+        ]
+
+
+class Void(models.Model):
+    """A record that takes another back. It may arrive before what it voids, and then waits for it."""
+
+    key = models.UUIDField(primary_key=True)
+    voided_key = models.UUIDField()
+    tenant = models.UUIDField()
+    evidence = models.CharField(max_length=8, choices=Evidence)
+    agent_id = models.UUIDField(null=True)
+    source = models.CharField(max_length=255)
+    event_id = models.CharField(max_length=255)
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "metering_void"
+        indexes = [
+            models.Index(fields=["voided_key"], name="void_of"),
+            models.Index(fields=["tenant"], name="void_tenant"),
+        ]
+
+
+class Reversal(models.Model):
+    """What a void took out of a bucket: the amounts of the record, once."""
+
+    key = models.UUIDField(primary_key=True)  # the voided record's: nothing is taken back twice
+    void_key = models.UUIDField()
+    allocation_id = models.UUIDField()
+    card_digest = models.CharField(max_length=80)
+    meter = models.CharField(max_length=8, choices=Meter)
+    prompt_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    micro_st = models.BigIntegerField()
+    reversed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "metering_reversal"
+        indexes = [models.Index(fields=["allocation_id", "meter"], name="reversal_allocation")]
+
+
+class Resolution(models.Model):
+    """How a quarantined record ended: judged again and counted, or rejected, by whom and why."""
+
+    class Action(models.TextChoices):
+        RELEASED = "released", "Released"
+        REJECTED = "rejected", "Rejected"
+
+    key = models.UUIDField(primary_key=True)
+    action = models.CharField(max_length=8, choices=Action)
+    reason = models.CharField(max_length=200)
+    organisation_id = models.UUIDField()
+    user_id = models.UUIDField(null=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "metering_resolution"

@@ -48,6 +48,9 @@ class Refused:
     reason: str
 
 
+_VOID = Counted("", 0, 0)
+
+
 def classify(
     event: UsageEvent,
     allocation: AllocationFacts | None,
@@ -56,23 +59,50 @@ def classify(
     sender_is_operator: bool,
     card: Card | None,
     now: datetime,
+    lifted: bool = False,
 ) -> Counted | Refused:
-    """Judge one event. An allocation that is not the sender's is as unknown as one that does not exist."""
+    """Judge one event. An allocation that is not the sender's is as unknown as one that does not exist.
+
+    A void is judged by its time alone. `lifted` takes events however old they are.
+    """
+    reason = _when(event, now, lifted)
+    if event.voids is not None:
+        return Refused(reason) if reason else _VOID
     meter = _meter(allocation, sender_id, sender_is_operator)
     if allocation is None or meter is None:
         return Refused("unknown_allocation")
     if card is None or event.card_digest != allocation.card_digest:
         return Refused("unknown_card")
-    if event.time > now + EARLY:
-        return Refused("future_time")
-    if event.time < now - LATE:
-        return Refused("too_late")
-    if not allocation.window_start - EARLY <= event.time < allocation.window_end + TAIL:
-        return Refused("outside_window")
+    if not reason and not allocation.window_start - EARLY <= event.time < allocation.window_end + TAIL:
+        reason = "outside_window"
+    if not reason and event.aggregate is not None and meter == "gateway":
+        reason = "aggregate_not_billable"
+    if reason:
+        return Refused(reason)
     billable = event.billable_tokens
     cached = event.cached_tokens
-    micro_st = usage.micro_st(card, n=event.prompt_tokens - cached, c=cached, g=billable)
-    return Counted(meter, billable, micro_st)
+    requests = 1 if event.aggregate is None else event.aggregate.records
+    return Counted(meter, billable, _micro_st(card, event.prompt_tokens - cached, cached, billable, requests))
+
+
+def _when(event: UsageEvent, now: datetime, lifted: bool) -> str:
+    """What is wrong with an event's time, whatever it is of; empty where nothing is."""
+    if event.time > now + EARLY:
+        return "future_time"
+    return "too_late" if event.time < now - LATE and not lifted else ""
+
+
+def _micro_st(card: Card, n: int, c: int, g: int, requests: int) -> int:
+    """What a record costs; one that stands for many requests costs what as many equal ones would.
+
+    Attention grows with the square of a request's length, so the sum alone would cost far too much. It is a floor:
+    requests of unequal lengths cost more. Aggregates are witnesses only and are never billed.
+    """
+    if requests == 1:
+        return usage.micro_st(card, n=n, c=c, g=g)
+    each = usage.micro_st(card, n=n // requests, c=c // requests, g=g // requests)
+    rest = usage.micro_st(card, n=n % requests, c=c % requests, g=g % requests)
+    return each * requests + rest
 
 
 def _meter(allocation: AllocationFacts | None, sender_id: UUID, sender_is_operator: bool) -> str | None:

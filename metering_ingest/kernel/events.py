@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
@@ -28,7 +27,8 @@ BATCH = "application/cloudevents-batch+json"
 BINARY = "application/json"
 
 _BINARY_ATTRIBUTES = ("specversion", "id", "source", "type", "time", "subject")
-_PLAIN = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,254}")
+PLAIN = r"[\x21-\x7e][\x20-\x7e]{0,254}"
+_PLAIN = re.compile(PLAIN)
 
 
 class MalformedEvent(Exception):
@@ -47,12 +47,26 @@ class UnsupportedContentType(Exception):
     """None of the three CloudEvents forms."""
 
 
-@dataclass(frozen=True, slots=True)
-class UsageEvent:
+class Voided(msgspec.Struct, frozen=True):
+    """The record that a void takes back, by the names that its sender gave it."""
+
+    source: str
+    id: str
+
+
+class Aggregate(msgspec.Struct, frozen=True):
+    """How many requests one record stands for, and the SHA-256 of the raw file that lists them."""
+
+    records: int
+    digest: str
+
+
+class UsageEvent(msgspec.Struct, frozen=True):
     """One request as one meter counted it. Tokens are counts; `time` is the instant of the first token.
 
     `prompt_tokens` includes `cached_tokens`. `max_tokens` is the limit that the
-    request named: what was generated beyond it is never billed.
+    request named: what was generated beyond it is never billed. A record with
+    `voids` counts nothing itself. `gpu_micros` are microseconds of device time.
     """
 
     source: str
@@ -69,6 +83,13 @@ class UsageEvent:
     finish_reason: str
     started_at: datetime | None
     finished_at: datetime | None
+    served_format: str = ""
+    counted_by: str = ""
+    gpu_micros: int | None = None
+    draft_tokens: int | None = None
+    accepted_tokens: int | None = None
+    voids: Voided | None = None
+    aggregate: Aggregate | None = None
 
     @property
     def billable_tokens(self) -> int:

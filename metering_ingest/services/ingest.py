@@ -1,12 +1,17 @@
-"""Ingest: claim, store and roll up in one transaction. What is acknowledged is committed."""
+"""Ingest: claim, store and roll up in one transaction. What is acknowledged is committed.
+
+Both faces and the gateway come here. Any number of submissions share one
+transaction and its few statements, each of which takes all rows at once:
+sequences, keys, records (COPY), voids, roll-up. Rows go to their table directly
+and once: which of them are new is known before they are written.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from functools import lru_cache
-from uuid import UUID
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 import msgspec
 from django.db import connection, transaction
@@ -15,10 +20,12 @@ from accounts.kernel.actor import Actor
 from market import selectors as market
 from metering_ingest.kernel.classify import Counted, Refused, classify
 from metering_ingest.kernel.events import UsageEvent, parse
-from metering_ingest.kernel.identity import content_hash, usage_key
-from metering_ingest.services.partitions import ensure_partition
-from token_standard.cards import Card
-from token_standard.catalogue import UnknownCard, card_by_digest
+from metering_ingest.kernel.identity import content_hex, key_hex
+from metering_ingest.kernel.records import Checkpoint, Rejected
+from metering_ingest.services import epochs, rows, voids
+from metering_ingest.services.cards import card_of
+from metering_ingest.services.partitions import ensure_today
+from metering_ingest.services.rows import Claim, Sender
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,41 @@ class IngestResult:
     quarantined: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
-class _Claim:
-    key: UUID
-    content: UUID
-    event: UsageEvent
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One body of one sender. Only an agent's has an epoch, sequences (one a record) and a checkpoint."""
+
+    sender: Sender
+    records: Sequence[UsageEvent | Rejected]
+    sequences: Sequence[int | None] = ()
+    epoch: str | None = None
+    checkpoint: Checkpoint | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one record. `record` and `content` are its receipt: identity and hash of what it says."""
+
+    result: str  # accepted, replayed, conflict, quarantined, rejected
+    id: str
+    record: str | None = None
+    content: str | None = None
+    sequence: int | None = None
+    code: str | None = None
+    field: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The answers to one submission: an outcome a record in order, and what is missing of its epoch."""
+
+    outcomes: list[Outcome]
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+
+
+def sender_of(actor: Actor) -> Sender:
+    """An organisation that sends under a bearer key, or the platform itself."""
+    return Sender(actor.organisation_id, actor.organisation_kind == "operator")
 
 
 def ingest(
@@ -50,155 +87,129 @@ def ingest(
 
 def ingest_records(records: Sequence[UsageEvent], *, sender: Actor, now: datetime) -> IngestResult:
     """Take in parsed events of one sender. The same event twice is counted once; other content is a conflict."""
-    claims = [
-        _Claim(usage_key(sender.organisation_id, event.source, event.id), content_hash(event), event)
-        for event in records
-    ]
-    firsts: dict[UUID, _Claim] = {}
-    for claim in claims:
-        firsts.setdefault(claim.key, claim)
-    allocations = market.allocations_many({claim.event.allocation_id for claim in claims})
-    ensure_partition(_day(now))
     with transaction.atomic():
-        known = _claim(list(firsts.values()), now)
-        fresh = [claim for claim in firsts.values() if claim.key not in known]
-        verdicts = [(claim, _judge(claim.event, allocations, sender, now)) for claim in fresh]
-        counted = [(claim, verdict) for claim, verdict in verdicts if isinstance(verdict, Counted)]
-        refused = [(claim, verdict) for claim, verdict in verdicts if isinstance(verdict, Refused)]
-        _store(counted, sender, now)
-        _roll_up([(claim.event, verdict) for claim, verdict in counted], now)
-        _set_aside(refused, sender, now)
-        conflicts = _conflicts(claims, firsts, known, sender, now)
+        (taken,) = take([Submission(sender_of(sender), records)], now=now)
+    return summary(taken)
+
+
+def summary(taken: Taken) -> IngestResult:
+    """The outcomes of one submission, counted."""
+    outcomes = taken.outcomes
     return IngestResult(
-        accepted=len(counted),
-        replayed=len(claims) - len(fresh) - len(conflicts),
-        conflicts=tuple(claim.event.id for claim in conflicts),
-        quarantined=tuple((claim.event.id, verdict.reason) for claim, verdict in refused),
+        accepted=sum(one.result == "accepted" for one in outcomes),
+        replayed=sum(one.result == "replayed" for one in outcomes),
+        conflicts=tuple(one.id for one in outcomes if one.result == "conflict"),
+        quarantined=tuple((one.id, one.code or "") for one in outcomes if one.result == "quarantined"),
     )
 
 
-def _judge(
-    event: UsageEvent, allocations: Mapping[UUID, market.AllocationView], sender: Actor, now: datetime
-) -> Counted | Refused:
-    return classify(
-        event,
-        allocations.get(event.allocation_id),
-        sender_id=sender.organisation_id,
-        sender_is_operator=sender.organisation_kind == "operator",
-        card=_card(event.card_digest),
-        now=now,
-    )
+def take(submissions: Sequence[Submission], *, now: datetime, lifted: bool = False) -> list[Taken]:
+    """Take in submissions, in the caller's transaction; gives an answer for each, in order.
 
-
-@lru_cache(maxsize=1024)  # senders choose the digest, so the memory is bounded
-def _card(digest: str) -> Card | None:
-    try:
-        return card_by_digest(digest)
-    except UnknownCard:
-        return None
-
-
-def _claim(claims: Sequence[_Claim], now: datetime) -> dict[UUID, UUID]:
-    """Claim all keys; gives the content of those that were claimed before.
-
-    The insert waits for a concurrent claim of the same key, so that exactly one wins.
+    `lifted` takes records however old they are: for the backfill by staff only.
     """
-    ordered = sorted(claims, key=lambda claim: claim.key)  # one order everywhere: two batches cannot deadlock
-    keys = [claim.key for claim in ordered]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO metering_usage_key (key, content, arrived_on) "
-            "SELECT k, c, %s FROM unnest(%s::uuid[], %s::uuid[]) AS t (k, c) ON CONFLICT DO NOTHING RETURNING key",
-            [_day(now), keys, [claim.content for claim in ordered]],
+    assert connection.in_atomic_block, "what is stored and what is summed stand or fall together"
+    claims = _claims(submissions)
+    ensure_today(now)
+    voids.lock(claims)
+    known_epochs = epochs.note(submissions, now)
+    taken_by = epochs.claim(claims, known_epochs, [one.epoch for one in submissions])
+    allowed = [claim for claim in claims if claim.at not in taken_by]
+    firsts: dict[str, Claim] = {}
+    for claim in allowed:
+        firsts.setdefault(claim.key, claim)
+    known = rows.claim(firsts.values(), now)
+    fresh = [claim for claim in firsts.values() if claim.key not in known]
+    verdicts = judge(fresh, now=now, lifted=lifted)
+    store(fresh, verdicts, now)
+    clashes = [
+        (claim, taken_by.get(claim.at))
+        for claim in claims
+        if claim.at in taken_by or claim.content != known.get(claim.key, firsts[claim.key].content)
+    ]
+    rows.keep_conflicts(clashes, now)
+    outcomes = _outcomes(
+        claims, {claim.at for claim in fresh}, verdicts, dict.fromkeys(c.at for c, _ in clashes), taken_by
+    )
+    return [_taken(number, one, outcomes, known_epochs) for number, one in enumerate(submissions)]
+
+
+def judge(claims: Sequence[Claim], *, now: datetime, lifted: bool = False) -> dict[str, Counted | Refused]:
+    """Whether each record counts, by its key. Voids are judged by their time alone."""
+    allocations = market.allocations_many({claim.event.allocation_id for claim in claims if claim.event.voids is None})
+    return {
+        claim.key: classify(
+            claim.event,
+            allocations.get(claim.event.allocation_id),
+            sender_id=claim.sender.tenant,
+            sender_is_operator=claim.sender.is_operator,
+            card=card_of(claim.event.card_digest),
+            now=now,
+            lifted=lifted,
         )
-        mine = {row[0] for row in cursor.fetchall()}
-        others = [key for key in keys if key not in mine]
-        if not others:
-            return {}
-        cursor.execute("SELECT key, content FROM metering_usage_key WHERE key = ANY(%s)", [others])
-        return dict(cursor.fetchall())
+        for claim in claims
+    }
 
 
-def _store(counted: Sequence[tuple[_Claim, Counted]], sender: Actor, now: datetime) -> None:
-    if not counted:
-        return
-    day = _day(now)
-    with connection.cursor() as cursor, cursor.copy(_COPY_RECORDS) as copy:
-        for claim, verdict in counted:
-            event = claim.event
-            copy.write_row(
-                (day, claim.key, sender.organisation_id, verdict.meter, "unsigned", event.source, event.id,
-                 event.subject, event.allocation_id, event.card_digest, event.prompt_tokens, event.cached_tokens,
-                 event.completion_tokens, verdict.billable_tokens, verdict.micro_st, event.max_tokens,
-                 event.finish_reason, event.time, event.started_at, event.finished_at, now)
-            )  # fmt: skip
+def store(claims: Sequence[Claim], verdicts: Mapping[str, Counted | Refused], now: datetime) -> None:
+    """Write records, voids and quarantine rows, and bring the buckets in line with them."""
+    counted: list[tuple[Claim, Counted]] = []
+    voiding: list[Claim] = []
+    refused: list[tuple[Claim, Refused]] = []
+    for claim in claims:
+        verdict = verdicts[claim.key]
+        if isinstance(verdict, Refused):
+            refused.append((claim, verdict))
+        elif claim.event.voids is not None:
+            voiding.append(claim)
+        else:
+            counted.append((claim, verdict))
+    rows.copy_records(counted, now)
+    voids.keep(voiding, now)
+    rows.roll_up(counted, voids.reverse([claim for claim, _ in counted], voiding, now), now)
+    rows.set_aside(refused, now)
 
 
-_COPY_RECORDS = (
-    "COPY metering_usage_record (arrived_on, key, tenant, meter, evidence, source, event_id, request_id, "
-    "allocation_id, card_digest, prompt_tokens, cached_tokens, completion_tokens, billable_tokens, micro_st, "
-    "max_tokens, finish_reason, occurred_at, started_at, finished_at, received_at) FROM STDIN"
-)
-
-_ROLL_UP = """
-INSERT INTO metering_bucket AS b (allocation_id, card_digest, meter, records, prompt_tokens, cached_tokens,
-    completion_tokens, micro_st, version, settled_version, changed_at, waiting_since)
-SELECT a, d, m, r, p, c, g, s, 1, 0, %s, %s
-FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-    AS t (a, d, m, r, p, c, g, s)
-ON CONFLICT (allocation_id, card_digest, meter) DO UPDATE SET
-    records = b.records + excluded.records,
-    prompt_tokens = b.prompt_tokens + excluded.prompt_tokens,
-    cached_tokens = b.cached_tokens + excluded.cached_tokens,
-    completion_tokens = b.completion_tokens + excluded.completion_tokens,
-    micro_st = b.micro_st + excluded.micro_st,
-    version = b.version + 1,
-    changed_at = greatest(b.changed_at, excluded.changed_at),
-    waiting_since = CASE WHEN b.settled_version = b.version THEN excluded.waiting_since ELSE b.waiting_since END
-"""
-
-
-def _roll_up(counted: Sequence[tuple[UsageEvent, Counted]], now: datetime) -> None:
-    """Add the batch to its buckets; completion tokens are the billable ones."""
-    sums: dict[tuple[UUID, str, str], list[int]] = {}
-    for event, verdict in counted:
-        total = sums.setdefault((event.allocation_id, event.card_digest, verdict.meter), [0] * 5)
-        amounts = (1, event.prompt_tokens, event.cached_tokens, verdict.billable_tokens, verdict.micro_st)
-        for position, amount in enumerate(amounts):
-            total[position] += amount
-    if not sums:
-        return
-    ordered = sorted(sums.items())  # buckets are locked in one order
-    columns = [[key[i] for key, _ in ordered] for i in range(3)] + [[t[i] for _, t in ordered] for i in range(5)]
-    with connection.cursor() as cursor:
-        cursor.execute(_ROLL_UP, [now, now, *columns])
-
-
-def _set_aside(refused: Sequence[tuple[_Claim, Refused]], sender: Actor, now: datetime) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO metering_quarantine (key, tenant, reason, event, received_at) VALUES (%s, %s, %s, %s, %s)",
-            [(c.key, sender.organisation_id, v.reason, _json(c.event), now) for c, v in refused],
-        )
-
-
-def _conflicts(
-    claims: Sequence[_Claim], firsts: Mapping[UUID, _Claim], known: Mapping[UUID, UUID], sender: Actor, now: datetime
-) -> list[_Claim]:
-    """Store the events whose identity already has other content, here or in the tables."""
-    found = [claim for claim in claims if claim.content != known.get(claim.key, firsts[claim.key].content)]
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO metering_conflict (key, tenant, content, event, received_at) VALUES (%s, %s, %s, %s, %s) "
-            "ON CONFLICT DO NOTHING",
-            [(c.key, sender.organisation_id, c.content, _json(c.event), now) for c in found],
-        )
+def _claims(submissions: Sequence[Submission]) -> list[Claim]:
+    found: list[Claim] = []
+    for number, one in enumerate(submissions):
+        sequences = one.sequences or [None] * len(one.records)
+        tenant = one.sender.tenant.bytes
+        for index, (event, seq) in enumerate(zip(one.records, sequences, strict=True)):
+            if not isinstance(event, Rejected):
+                key = key_hex(tenant, event.source, event.id)
+                found.append(Claim((number, index), key, content_hex(event), event, one.sender, seq))
     return found
 
 
-def _json(event: UsageEvent) -> str:
-    return msgspec.json.encode(event).decode()
+def _outcomes(
+    claims: Sequence[Claim], fresh: set[tuple[int, int]], verdicts: Mapping[str, Counted | Refused],
+    clashes: Mapping[tuple[int, int], Any], taken_by: Mapping[tuple[int, int], str],
+) -> dict[tuple[int, int], Outcome]:  # fmt: skip
+    found = {}
+    for claim in claims:
+        code = None
+        if claim.at in clashes:
+            result, code = "conflict", "sequence_taken" if claim.at in taken_by else "content_differs"
+        elif claim.at not in fresh:
+            result = "replayed"
+        else:
+            verdict = verdicts[claim.key]
+            result = "accepted"
+            if isinstance(verdict, Refused):
+                result, code = "quarantined", verdict.reason
+        found[claim.at] = Outcome(result, claim.event.id, claim.key, claim.content, claim.seq, code)
+    return found
 
 
-def _day(now: datetime) -> date:
-    return now.astimezone(UTC).date()
+def _taken(
+    number: int, submission: Submission, outcomes: Mapping[tuple[int, int], Outcome], known: epochs.Known
+) -> Taken:
+    listed = [
+        Outcome("rejected", record.id, code=record.code, field=record.field, reason=record.reason)
+        if isinstance(record, Rejected)
+        else outcomes[number, index]
+        for index, record in enumerate(submission.records)
+    ]
+    found = known.get((submission.sender.agent_id, submission.epoch))
+    return Taken(listed, found.gaps if found else [])

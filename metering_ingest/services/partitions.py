@@ -8,6 +8,17 @@ from django.db import connection, transaction
 
 _AHEAD = 8
 
+_made: set[date] = set()
+
+
+def ensure_today(now: datetime) -> None:
+    """Make today's partition where it is missing; a process looks once a day."""
+    day = now.astimezone(UTC).date()
+    if day not in _made:
+        ensure_partition(day)
+        if not connection.in_atomic_block:
+            _made.add(day)
+
 
 def make_partitions(*, now: datetime) -> int:
     """Make the missing partitions for today and the next week (UTC days); gives how many were made."""

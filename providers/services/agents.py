@@ -68,6 +68,7 @@ class AgentIdentity:
     organisation_id: UUID
     organisation_kind: str
     parked: bool
+    last_seen_at: datetime | None = None
 
 
 def make(*, name: str, pool_id: UUID | None, actor: Actor, now: datetime) -> NewToken:
@@ -247,7 +248,7 @@ def identify(requests: Sequence[SignedRequest], *, now: datetime) -> list[AgentI
             found.append(refusal)
         else:
             found.append(row[0])
-    _note_seen([one.agent_id for one in found if isinstance(one, AgentIdentity)], now)
+    _note_seen({one.agent_id for one in found if isinstance(one, AgentIdentity) and _is_stale(one, now)}, now)
     return found
 
 
@@ -294,19 +295,25 @@ def _keys(key_ids: Collection[UUID]) -> dict[UUID, tuple[AgentIdentity, bytes, d
     """Keys with whom they speak for. A suspended organisation's kind is empty: its keys have ended."""
     rows = AgentKey.objects.filter(id__in=list(key_ids)).values_list(
         "id", "public_key", "ends_at", "agent_id", "agent__state", "agent__organisation_id",
-        "agent__organisation__kind", "agent__organisation__state",
+        "agent__organisation__kind", "agent__organisation__state", "agent__last_seen_at",
     )  # fmt: skip
     found = {}
-    for key_id, raw, ends_at, agent_id, state, organisation_id, kind, organisation_state in rows:
+    for key_id, raw, ends_at, agent_id, state, organisation_id, kind, organisation_state, seen_at in rows:
         good = organisation_state == "active" and state != Agent.State.REVOKED
         parked = state == Agent.State.PARKED
-        who = AgentIdentity(agent_id, key_id, organisation_id, kind if good else "", parked)
+        who = AgentIdentity(agent_id, key_id, organisation_id, kind if good else "", parked, seen_at)
         found[key_id] = (who, bytes(raw), ends_at)
     return found
 
 
+def _is_stale(who: AgentIdentity, now: datetime) -> bool:
+    return who.last_seen_at is None or who.last_seen_at < now - _SEEN_EVERY
+
+
 def _note_seen(agent_ids: Collection[UUID], now: datetime) -> None:
-    stale = Agent.objects.filter(Q(last_seen_at=None) | Q(last_seen_at__lt=now - _SEEN_EVERY), id__in=set(agent_ids))
+    if not agent_ids:
+        return
+    stale = Agent.objects.filter(Q(last_seen_at=None) | Q(last_seen_at__lt=now - _SEEN_EVERY), id__in=agent_ids)
     # Rows that another process writes just now were seen just now.
     with transaction.atomic():
         rows = list(stale.order_by("id").select_for_update(skip_locked=True, no_key=True).values_list("id", flat=True))

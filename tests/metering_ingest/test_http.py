@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +19,8 @@ from accounts import services as accounts
 from accounts.kernel.actor import Actor
 from accounts.selectors import clock
 from metering_ingest import asgi, selectors
+from metering_ingest.asgi.collector import MOST_BYTES, Collector
+from metering_ingest.asgi.work import answer_all, answer_in_fear
 from metering_ingest.kernel.events import BATCH, STRUCTURED, TYPE
 from metering_ingest.models import Conflict, UsageRecord
 from tests.metering_ingest.scene import HOUR, NOW, Bought, cloud_event
@@ -34,10 +35,10 @@ Post = Callable[..., httpx.Response]
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One worker at a set time, whose connection is closed afterwards."""
     monkeypatch.setattr(clock, "now", lambda: AT + timedelta(minutes=1))
-    with ThreadPoolExecutor(max_workers=1) as workers:
-        monkeypatch.setattr(asgi, "_pool", workers)
-        yield
-        workers.submit(connections.close_all).result()
+    collector = Collector(answer_all, answer_in_fear, workers=1)
+    monkeypatch.setattr(asgi, "collector", collector)
+    yield
+    collector.close(connections.close_all)
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ class TestAnswers:
     def test_503_and_when_to_come_back_while_too_many_wait(
         self, bought: Bought, post: Post, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(asgi, "_waiting", asgi._WAITING_MOST)
+        monkeypatch.setattr(asgi.collector, "_bytes", MOST_BYTES)
 
         answer = post([one(bought)])
 

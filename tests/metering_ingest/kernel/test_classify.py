@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from metering_ingest.kernel.classify import EARLY, LATE, TAIL, AllocationFacts, Counted, Refused, classify
 from metering_ingest.kernel.events import TYPE, UsageEvent
