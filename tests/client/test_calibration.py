@@ -26,7 +26,7 @@ from token_standard import catalogue, ratings
 from token_standard.architecture import Architecture, GroupedAttention
 from token_standard.cards import Card, published_format, to_json
 
-RATE = 400.0
+RATE = 800.0
 TINY = Card(
     "tiny", Architecture(2, 64, 258, GroupedAttention(4, 2, 16), intermediate=128), published_format("fp16")
 )  # fmt: skip
@@ -62,16 +62,16 @@ def measured(server: Server, shape: Shape, *, concurrency: int = 4, windows: int
 
 class TestAnEngineOfKnownSpeed:
     def test_is_rated_at_its_speed(self, paced: tuple[Engine, str], tmp_path: Path, capsys: Any) -> None:
-        """It does 400 ST/s whatever they are made of, on two devices: 200 each, for either part."""
+        """It does 800 ST/s whatever they are made of, on two devices: 400 each, for either part."""
         kept = tmp_path / "rating.json"
 
         code = calibrate(paced[1] + "/v1", "--json", str(kept))
 
         written = json.loads(kept.read_text())
         assert code == 0
-        assert float(written["rating"]["blended"]["st_per_second"]) == pytest.approx(RATE / 2, rel=0.1)
+        assert float(written["rating"]["blended"]["st_per_second"]) == pytest.approx(RATE / 2, rel=0.2)
         for part in ("compute", "memory"):
-            assert float(written["rating"][part]["st_per_second"]) == pytest.approx(RATE / 2, rel=0.25)
+            assert float(written["rating"][part]["st_per_second"]) == pytest.approx(RATE / 2, rel=0.35)
         assert written["rating"]["reduced"] is True
         assert written["submission"]["card"] == catalogue.card("llama-3-8b").digest
         assert written["submission"]["engine"] == "vllm"
@@ -107,10 +107,11 @@ class TestAnEngineOfKnownSpeed:
 
     def test_answers_that_end_early_are_named(self, paced: tuple[Engine, str], capsys: Any) -> None:
         """This engine knows no ignore_eos: 200 to 800 tokens are all that it has to say."""
-        paced[0].device = type(paced[0].device)(100_000)
+        paced[0].device = type(paced[0].device)(2_500)
 
-        assert calibrate(paced[1], "--shapes", "300/20,20/900", scale="1", card="llama-3-8b") == 0
+        code = calibrate(paced[1], "--shapes", "300/20,20/400", "--seed", "1", scale="1")
 
+        assert code in {0, 1}  # how fast it is on a busy machine is not the question here
         assert "ended before max_tokens" in capsys.readouterr().err
 
 
@@ -151,6 +152,18 @@ class TestAnEngineThatComputes:
         written = json.loads(kept.read_text())
         assert [run["prompt_tokens"] for run in written["submission"]["runs"]] == [102, 6]
         assert code == (0 if written["rating"] else 1)
+
+    def test_a_second_calibration_finds_no_cache_either(self, tmp_path: Path) -> None:
+        """Its prompts are others: an engine that kept the first ones would seem faster than it is."""
+        card, kept = tmp_path / "tiny.json", tmp_path / "rating.json"
+        card.write_text(json.dumps(to_json(TINY)))
+
+        with llama_served() as server:
+            for _ in range(2):
+                calibrate(server.url, "--json", str(kept), model=MODEL, card=str(card))
+
+        for run in json.loads(kept.read_text())["submission"]["runs"]:
+            assert sum(row[1] for window in run["windows"] for row in window["requests"]) == 0
 
 
 class TestMisbehaviour:
@@ -252,6 +265,14 @@ class TestWrongUse:
     def test_is_said_before_anything_is_asked_of_the_engine(self, capsys: Any, more: tuple[str, ...]) -> None:
         assert calibrate("http://127.0.0.1:1", *more) == 2
         assert capsys.readouterr().err
+
+
+def test_what_must_be_given_is_named(capsys: Any) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["agent", "calibrate", "--endpoint", "http://127.0.0.1:1", "--model", "m"])
+
+    assert end.value.code == 2
+    assert "--card, --devices must be given" in capsys.readouterr().err
 
 
 def test_prompts_have_about_the_wanted_tokens_whatever_a_word_costs() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -393,8 +394,8 @@ class TestTheClient:
             def pages(self, path: str) -> Any:
                 return iter(api.get(path).json()["data"])
 
-            def post(self, path: str, given: dict[str, Any]) -> Any:
-                answer = api.post(path, given)
+            def post(self, path: str, given: dict[str, Any], *, idempotency_key: str | None = None) -> Any:
+                answer = api.post(path, given, key=idempotency_key)
                 if answer.status_code >= 400:
                     raise ApiProblem(answer.status_code, answer.json())
                 return answer.json()
@@ -432,6 +433,20 @@ class TestTheClient:
         out = capsys.readouterr().out
         assert "stored as rtg_" in out and "times what the rating says" in out
         assert RatingObservation.objects.get().requests == 16
+
+    def test_submits_what_it_kept_and_never_twice(
+        self, calibrate: Any, api: Api, deployment: str, tmp_path: Path
+    ) -> None:
+        kept = str(tmp_path / "runs.json")
+        with served(Engine(("llama-3-8b",), 400.0)) as url:
+            assert calibrate(url, "--json", kept) == 0
+
+        for _ in range(2):
+            assert calibrate("http://127.0.0.1:1", "--runs", kept, "--deployment", deployment, "--submit") == 0
+
+        assert Rating.objects.count() == 1
+        assert calibrate("http://127.0.0.1:1", "--runs", kept, "--deployment", deployment) == 2
+        assert calibrate("http://127.0.0.1:1", "--runs", "/no/such", "--deployment", deployment, "--submit") == 2
 
     def test_says_at_once_that_a_card_is_another(self, calibrate: Any, deployment: str, capsys: Any) -> None:
         assert calibrate("http://127.0.0.1:1", "--deployment", deployment, "--submit", "--card", "llama-2-7b") == 2

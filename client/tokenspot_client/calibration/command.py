@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import json
 import os
 import random
 import re
+import secrets
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,7 @@ from tokenspot_client.calibration.problems import NO_RATING, WRONG_USE, Calibrat
 
 _SHAPE = re.compile(r"([1-9]\d{0,6})/([1-9]\d{0,6})")
 _USUAL_WINDOWS = 6
-_CHECK_SHAPE = Shape(*((ratings.MIX[0][0], ratings.MIX[0][2])))
+_CHECK_SHAPE = Shape(ratings.MIX[0][0], ratings.MIX[0][2])  # the chat of the mix
 _UNKNOWN_FIELD = (400, 422)
 
 
@@ -47,6 +50,9 @@ def run(client: Client, options: argparse.Namespace) -> None:
     :raises ApiProblem: the platform refused.
     """
     try:
+        if options.runs:
+            _submit(client, options, _kept(options))
+            return
         plan = _plan(options)
         deployment = _deployment(client, options, plan.card)
         name, version, runs = asyncio.run(_measure(plan))
@@ -81,8 +87,27 @@ def _rate(
         _keep(options.json, kept)  # the runs took long: they are kept whatever they say
     print(report.table(rating, devices=plan.load.devices))
     if options.submit:
-        stored = client.post(f"/provider/deployments/{options.deployment}/ratings", body)
-        print(f"stored as {stored['id']}: valid until {stored['expires_at']}")
+        _submit(client, options, body)
+
+
+def _submit(client: Client, options: argparse.Namespace, body: dict[str, Any]) -> None:
+    """Store the runs. The same runs have the same key, so that a repeat after a lost answer stores nothing twice."""
+    told = json.dumps([options.deployment, body], sort_keys=True)
+    key = hashlib.sha256(told.encode()).hexdigest()
+    stored = client.post(f"/provider/deployments/{options.deployment}/ratings", body, idempotency_key=key)
+    print(f"stored as {stored['id']}: valid until {stored['expires_at']}")
+
+
+def _kept(options: argparse.Namespace) -> dict[str, Any]:
+    if not options.submit or not options.deployment:
+        raise _wrong("--runs needs --submit and --deployment dep_...")
+    try:
+        body = json.loads(options.runs.read_text(encoding="utf-8"))["submission"]
+        if isinstance(body, dict) and "runs" in body:
+            return body
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _wrong(f"--runs {options.runs}: {error!r}") from None
+    raise _wrong(f"--runs {options.runs}: not what --json keeps of a rating")
 
 
 def _check(client: Client, options: argparse.Namespace, plan: _Plan, setup: report.Setup, measured: Measured) -> None:
@@ -111,7 +136,7 @@ async def _measure(plan: _Plan) -> tuple[str, str, list[Measured]]:
         runs = []
         for shape in plan.shapes:
             print(f"{shape}: {plan.load.concurrency} at a time ...", file=sys.stderr)
-            measured = await load.run_shape(engine, shape, plan.load, measure)
+            measured = await load.run_shape(engine, shape, plan.load, measure, tell=partial(_tell, plan.load.windows))
             print(report.run_line(measured, devices=plan.load.devices))
             for sentence in report.oddities(measured):
                 print(f"note: {sentence}", file=sys.stderr)
@@ -121,7 +146,15 @@ async def _measure(plan: _Plan) -> tuple[str, str, list[Measured]]:
         await engine.close()
 
 
+def _tell(windows: int, number: int) -> None:
+    """A run takes minutes: say how far it is."""
+    print(f"  window {number} of {windows}" if number else "  warm", file=sys.stderr)
+
+
 def _plan(options: argparse.Namespace) -> _Plan:
+    missing = [f"--{name}" for name in ("endpoint", "model", "card", "devices") if getattr(options, name) is None]
+    if missing:
+        raise _wrong(f"{', '.join(missing)} must be given")
     if options.submit and options.check:
         raise _wrong("--submit stores a rating and --check looks at one: give one of them")
     if (options.submit or options.check) and not options.deployment:
@@ -148,7 +181,7 @@ def _plan(options: argparse.Namespace) -> _Plan:
             concurrency=options.concurrency,
             windows=-(-max(wanted, fewest) // options.concurrency),
             devices=options.devices,
-            seed=options.seed,
+            seed=secrets.randbits(64) if options.seed is None else options.seed,
         ),
     )
 

@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -71,8 +72,15 @@ async def measure_words(engine: Engine, chance: random.Random) -> prompts.Measur
     return prompts.Measure.of(*tokens)
 
 
-async def run_shape(engine: Engine, shape: Shape, load: Load, measure: prompts.Measure) -> Measured:
-    """Keep the engine busy with one shape until the last window is full.
+async def run_shape(
+    engine: Engine,
+    shape: Shape,
+    load: Load,
+    measure: prompts.Measure,
+    *,
+    tell: Callable[[int], None] = lambda _number: None,
+) -> Measured:
+    """Keep the engine busy with one shape until the last window is full; ``tell`` hears of each full one, 0 is warm-up.
 
     :raises CalibrationProblem: the first request that failed, or no tokens at all.
     """
@@ -86,6 +94,9 @@ async def run_shape(engine: Engine, shape: Shape, load: Load, measure: prompts.M
         while not full.is_set():
             usage = await engine.ask(prompts.text(words, chance), limit=shape.limit)
             finished.append((time.perf_counter_ns(), usage))
+            number, inside = divmod(len(finished), load.concurrency)
+            if not inside and len(finished) <= wanted:
+                tell(number - 1)
             if len(finished) >= wanted:
                 full.set()
 

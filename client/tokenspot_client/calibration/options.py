@@ -17,15 +17,14 @@ def add_command(actions: Any) -> None:
         "calibrate",
         help="measure an engine: two shapes of requests at load, and the standard tokens a second they give",
     )
-    parser.add_argument("--endpoint", required=True, metavar="URL", help="the engine, with or without /v1")
-    parser.add_argument("--model", required=True, metavar="NAME", help="what the engine calls the model")
+    parser.add_argument("--endpoint", metavar="URL", help="the engine, with or without /v1")
+    parser.add_argument("--model", metavar="NAME", help="what the engine calls the model")
     parser.add_argument(
         "--card",
-        required=True,
         metavar="NAME|FILE",
         help="MODEL or MODEL/FORMAT of the catalogue, or a card's JSON file",
     )
-    parser.add_argument("--devices", type=int, required=True, metavar="N", help="accelerators that the engine runs on")
+    parser.add_argument("--devices", type=int, metavar="N", help="accelerators that the engine runs on")
     parser.add_argument("--engine-key", default="", help="bearer key of the engine (default: TOKENSPOT_ENGINE_KEY)")
     parser.add_argument("--concurrency", type=int, default=32, metavar="C", help="requests under way at a time")
     parser.add_argument(
@@ -41,11 +40,16 @@ def add_command(actions: Any) -> None:
     parser.add_argument("--engine-version", default="", help="its version (default: what /version says)")
     parser.add_argument("--driver", default="", help="version of the accelerators' driver")
     parser.add_argument("--tensor-parallel", type=int, default=1, metavar="N", help="devices that share one model")
-    parser.add_argument("--seed", type=int, default=1, help="of the random prompts")
+    parser.add_argument(
+        "--seed", type=int, help="of the random prompts (default: by chance, or the engine would know them)"
+    )
     parser.add_argument("--deployment", metavar="dep_...", help="the deployment that is rated")
     parser.add_argument("--submit", action="store_true", help="store the runs as the deployment's rating; needs a key")
     parser.add_argument(
         "--check", action="store_true", help="one short run against the standing rating of --deployment; needs a key"
+    )
+    parser.add_argument(
+        "--runs", type=Path, metavar="FILE", help="submit what --json kept, instead of measuring; twice is harmless"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep runs and rating in this file")
     parser.set_defaults(run=_run)
