@@ -19,9 +19,10 @@ from token_standard.learned.devices import GIGA, Device
 from token_standard.learned.terms import Deployment, Load
 from token_standard.learned.trees import Trees
 
-PHYSICS, BOOSTED, CALIBRATED = "physics", "boosted", "calibrated"
+PHYSICS, BOOSTED, UNNAMED, CALIBRATED = "physics", "boosted", "unnamed", "calibrated"
 ANCHORS = (64, 128, 256, 512, 1024, 2048, 4096, 8192)  # generated tokens at which the correction is taken
 SAME = 0.1  # largest difference of logarithms at which two models or devices count as the same
+NAMES = frozenset({"model", "device", "output"})  # never measured, but a load like those that were
 MARGIN = log(1.5)  # how far outside the measured loads the correction still holds
 
 
@@ -76,6 +77,7 @@ class Fit:
     guard: Guard
     trees: Trees | None = None
     bounds: tuple[float, float] = (0.0, 0.0)  # of the correction's logarithm
+    unnamed: Trees | None = None  # of what models and devices have in common, for those that were never measured
 
     def kernel_for(self, outside: Sequence[str]) -> Kernel:
         """How the errors of an estimate hang together, by what of it was never measured."""
@@ -86,10 +88,15 @@ class Fit:
 
     def correction(self, row: Sequence[float]) -> float:
         """Logarithm of what the physics is multiplied by."""
-        if self.trees is None:
-            return 0.0
+        return 0.0 if self.trees is None else self._within(self.trees.predict(row))
+
+    def common(self, row: Sequence[float]) -> float:
+        """The same for a model or device that was never measured."""
+        return 0.0 if self.unnamed is None else self._within(self.unnamed.predict(row))
+
+    def _within(self, shift: float) -> float:
         low, high = self.bounds
-        return min(max(self.trees.predict(row), low), high)
+        return min(max(shift, low), high)
 
     def estimate(
         self, base: float, method: str, outside: tuple[str, ...], at: Sequence[float], known: Calibration | None
@@ -139,6 +146,9 @@ class CostModel:
         if fit.trees is not None and not _off(outside):
             rows = [features.prefill(each, shape, load, parts) for each in _engines(deployment, fit.guard)]
             seconds, method = seconds * exp(sum(map(fit.correction, rows)) / len(rows)), BOOSTED
+        elif fit.unnamed is not None and NAMES.issuperset(outside):
+            rows = [features.unnamed(each, shape, load, parts) for each in _engines(deployment, fit.guard)]
+            seconds, method = seconds * exp(sum(map(fit.common, rows)) / len(rows)), UNNAMED
         return fit.estimate(seconds, method, outside, at, known)
 
     def layer(
@@ -277,7 +287,7 @@ def kernel(plain: Mapping[str, Any]) -> Kernel:
 
 
 def _fit(plain: Mapping[str, Any]) -> Fit:
-    guard, trees = plain["guard"], plain.get("trees")
+    guard = plain["guard"]
     return Fit(
         coefficients=tuple(plain["coefficients"]),
         kernel=kernel(plain["kernel"]),
@@ -291,6 +301,11 @@ def _fit(plain: Mapping[str, Any]) -> Fit:
             lowest=tuple(guard["lowest"]),
             highest=tuple(guard["highest"]),
         ),
-        trees=Trees(trees["baseline"], tuple(map(tuple, trees["trees"]))) if trees else None,
+        trees=_trees(plain.get("trees")),
         bounds=tuple(plain.get("bounds", (0.0, 0.0))),
+        unnamed=_trees(plain.get("unnamed")),
     )
+
+
+def _trees(plain: Mapping[str, Any] | None) -> Trees | None:
+    return Trees(plain["baseline"], tuple(map(tuple, plain["trees"]))) if plain else None

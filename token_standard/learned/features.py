@@ -21,6 +21,22 @@ def prefill(deployment: Deployment, shape: Architecture, load: Load, parts: Sequ
     return _common(deployment, shape, load, parts)
 
 
+def unnamed(deployment: Deployment, shape: Architecture, load: Load, parts: Sequence[float]) -> list[float]:
+    """What a correction for a model or device that was never measured may look at: nothing that tells them apart.
+
+    That is the shares of the terms, the load, the format, the kind of structure and the engine, without the figures
+    of the device, the sizes of the model, and the seconds of the physics.
+    """
+    return [
+        *_shares(parts)[:-1],
+        log(load.concurrency),
+        log(load.input),
+        log(deployment.tensor_parallel),
+        log(deployment.groups),
+        *_kind(deployment, shape),
+    ]
+
+
 def layer(device: Device, shape: Architecture, tokens: int, tp: int, parts: Sequence[float]) -> list[float]:
     kv_share = (
         shape.attention.kv_heads / shape.attention.heads if isinstance(shape.attention, GroupedAttention) else 1.0
@@ -65,12 +81,18 @@ def _common(deployment: Deployment, shape: Architecture, load: Load, parts: Sequ
         log(deployment.tensor_parallel),
         log(deployment.groups),
         *silicon(deployment.device),
+        *_kind(deployment, shape),
+        *structure(shape)[:2],
+    ]
+
+
+def _kind(deployment: Deployment, shape: Architecture) -> list[float]:
+    return [
         deployment.format.w,
         deployment.format.v,
         float(shape.experts is not None),
         float(terms.is_latent(shape)),
         *(float(deployment.engine == engine) for engine in ENGINES),
-        *structure(shape)[:2],
     ]
 
 

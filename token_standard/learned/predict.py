@@ -18,7 +18,8 @@ class Prediction:
 
     ``st_per_second`` is what the whole deployment delivers by the card of the model in the served format, before any
     correction of the card. ``outside`` names what was never measured (model, device, format, engine, load, output) or
-    cannot be (memory); the method is then physics alone.
+    cannot be (memory); the method is then physics alone, or for the first token of a model or device that was never
+    measured, ``unnamed``: physics with what all of them have in common.
     """
 
     seconds_per_token: float

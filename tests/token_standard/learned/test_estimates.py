@@ -1,11 +1,11 @@
 from dataclasses import replace
-from math import isfinite
+from math import exp, isfinite
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from token_standard.learned import Deployment, Device, Load, device, estimator, predict, served_format, shape
+from token_standard.learned import Deployment, Device, Load, device, estimator, predict, served_format, shape, terms
 from token_standard.learned.calibration import Calibration, Kernel
 from token_standard.learned.devices import UnknownDevice, devices
 from token_standard.learned.formats import UnknownFormat
@@ -206,3 +206,35 @@ class TestNames:
     def test_devices_must_be_whole_copies(self):
         with pytest.raises(InvalidDeployment, match="multiple"):
             Deployment(device("h100"), served_format("fp8"), 4, 6)
+
+
+class TestFirstTokenOfTheUnmeasured:
+    """A model or device that was never measured gets what all of them have in common, and nothing more."""
+
+    LOAD = Load(8, 1024, 1024)
+
+    def method(self, deployment, model="llama-3.1-70b", load=LOAD):
+        return estimator.shipped().prefill(deployment, shape(model), load).method
+
+    def test_under_a_load_like_those_measured(self):
+        assert self.method(replace(LLAMA, device=Device("new", 500, 900, 200))) == "unnamed"
+        assert self.method(LLAMA, "bloom-176b") == "unnamed"
+        assert self.method(LLAMA) == "boosted"
+
+    def test_but_not_where_more_is_unknown(self):
+        assert (
+            self.method(replace(LLAMA, device=Device("new", 500, 900, 200)), load=Load(5000, 1024, 1024)) == "physics"
+        )
+        assert self.method(replace(LLAMA, format=served_format("int8"))) == "physics"
+
+    @given(st.floats(100, 5000), st.floats(200, 10000), st.floats(1, 512), st.floats(128, 8000))
+    def test_stays_within_the_bounds_of_training(self, flops, gbps, sequences, prompt):
+        deployment = replace(LLAMA, device=Device("new", flops, gbps, 10_000))
+        load = Load(sequences, prompt, 512)
+        model = estimator.shipped()
+        fit = model.fit("prefill", deployment, load)
+        physics = sum(fit.parts(terms.prefill(deployment, shape("llama-3.1-70b"), load)))
+        found = model.prefill(deployment, shape("llama-3.1-70b"), load)
+
+        low, high = fit.bounds
+        assert exp(low) * 0.999999 <= found.seconds / physics <= exp(high) * 1.000001

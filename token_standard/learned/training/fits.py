@@ -23,6 +23,7 @@ DECODE_TREES = {
     "max_features": 0.4,
 }
 PREFILL_TREES = {**DECODE_TREES, "max_iter": 120, "max_leaf_nodes": 15, "learning_rate": 0.1}
+UNNAMED_TREES = {**PREFILL_TREES, "max_iter": 80, "min_samples_leaf": 30}
 LAYER_TREES = {**PREFILL_TREES, "max_iter": 150, "min_samples_leaf": 30, "max_features": 0.5}
 UNKNOWN_SPREAD = {"in": 1.0, "out": 1.0, "calibrated_in": 1.0, "calibrated_out": 1.0}
 
@@ -59,7 +60,21 @@ def prefill(rows: Sequence[Sample], *, boost: bool) -> dict[str, Any]:
     """The fit of seconds to the first token."""
     rows = [each for each in rows if each.first_token is not None]
     seconds = np.array([each.first_token for each in rows], dtype=float)
-    return _served(rows, seconds, terms.prefill, features.prefill, PREFILL_TREES if boost else None)
+    plain = _served(rows, seconds, terms.prefill, features.prefill, PREFILL_TREES if boost else None)
+    if boost:
+        plain["unnamed"] = _unnamed(rows, seconds, plain["coefficients"])
+    return plain
+
+
+def _unnamed(rows: Sequence[Sample], seconds: Any, coefficients: Sequence[float]) -> dict[str, Any]:
+    """Trees of what the physics misses whatever the model and the device."""
+    parts = np.array([terms.prefill(each.deployment, each.shape, each.load) for each in rows]) * np.array(coefficients)
+    table = [
+        features.unnamed(each.deployment, each.shape, each.load, list(part))
+        for each, part in zip(rows, parts, strict=True)
+    ]
+    found, _ = fitting.boosted(np.array(table), np.log(seconds / parts.sum(axis=1)), UNNAMED_TREES)
+    return found
 
 
 def _served(

@@ -30,9 +30,10 @@ def text(plain: dict[str, Any]) -> str:
     blank = json.loads(json.dumps(plain))
     lines: list[str] = []
     for fitted in blank["fits"].values():
-        for index, tree in enumerate(fitted.get("trees", {}).get("trees", ())):
-            fitted["trees"]["trees"][index] = f"@{len(lines)}@"
-            lines.append(json.dumps(tree, separators=(",", ":")))
+        for name in ("trees", "unnamed"):
+            for index, tree in enumerate(fitted.get(name, {}).get("trees", ())):
+                fitted[name]["trees"][index] = f"@{len(lines)}@"
+                lines.append(json.dumps(tree, separators=(",", ":")))
     whole = json.dumps(blank, indent=1, sort_keys=True)
     for index, line in enumerate(lines):
         whole = whole.replace(f'"@{index}@"', line, 1)
