@@ -69,9 +69,9 @@ class TestAnEngineOfKnownSpeed:
 
         written = json.loads(kept.read_text())
         assert code == 0
-        assert float(written["rating"]["blended"]["st_per_second"]) == pytest.approx(RATE / 2, rel=0.2)
+        assert float(written["rating"]["blended"]["st_per_second"]) == pytest.approx(RATE / 2, rel=0.3)
         for part in ("compute", "memory"):
-            assert float(written["rating"][part]["st_per_second"]) == pytest.approx(RATE / 2, rel=0.35)
+            assert float(written["rating"][part]["st_per_second"]) == pytest.approx(RATE / 2, rel=0.5)
         assert written["rating"]["reduced"] is True
         assert written["submission"]["card"] == catalogue.card("llama-3-8b").digest
         assert written["submission"]["engine"] == "vllm"
