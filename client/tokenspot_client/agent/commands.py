@@ -25,7 +25,8 @@ def register(options: argparse.Namespace) -> int:
     folder = _folder(options)
     try:
         lock = state.Lock(folder)
-        registered, server_time = identity.register(folder, Transport(url), url=url, token=token)
+        with Transport(url) as transport:
+            registered, server_time = identity.register(folder, transport, url=url, token=token)
         lock.release()
     except (identity.Refused, Unreachable, state.AlreadyRunning, OSError, ValueError) as error:
         return _say(f"not registered: {error}", 1)
@@ -64,7 +65,8 @@ def rotate_key(options: argparse.Namespace) -> int:
     """Change the key."""
     folder = _folder(options)
     try:
-        changed = identity.rotate(folder, Transport(identity.load(folder).url))
+        with Transport(identity.load(folder).url) as transport:
+            changed = identity.rotate(folder, transport)
     except (identity.NoIdentity, identity.Refused, Unreachable, OSError) as error:
         return _say(f"the key stays as it was: {error}", 1)
     print(f"{changed.agent} has the new key {changed.keyid}; the old one is good for some minutes")

@@ -49,8 +49,8 @@ class Delivery:
         self._state = state
         self._spool = spool
         self._interval = interval
-        self._identity_read = 0
-        self._identity = self._read_identity()
+        self._identity_read = identities.changed_at(state)
+        self._identity = identities.load(state)
         self._transport = transport or Transport(self._identity.url)
         self._aside = Aside(state / "aside.jsonl")
         self._stop = threading.Event()
@@ -69,15 +69,27 @@ class Delivery:
         :param within: seconds that this may take.
         """
         deadline = time.monotonic() + within
-        self._stop.set()
-        self._thread.join(within)
+        self.stop(within=within)
         if self._thread.is_alive():
             return False
+        try:
+            return self._send_rest(deadline)
+        finally:
+            self._transport.close()
+
+    def stop(self, *, within: float) -> None:
+        """Send nothing more; what is on its way may take so many seconds."""
+        self._stop.set()
+        self._thread.join(within)
+        if not self._thread.is_alive():
+            self._transport.close()
+
+    def _send_rest(self, deadline: float) -> bool:
         while time.monotonic() < deadline:
             batch = self._next()
             if batch is None:
                 return self._close_epoch()
-            if self._deliver(batch) is not None:
+            if self._deliver(batch):  # 0 asks for another try at once
                 return False
         return False
 

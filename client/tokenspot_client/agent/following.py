@@ -17,6 +17,7 @@ log = logging.getLogger("tokenspot.agent")
 _AT_ONCE = 256 * 1024
 _LONGEST_LINE = 1024 * 1024
 _HEAD = 128
+_PACKED = {".gz", ".xz", ".zst", ".bz2"}
 
 
 class Follower:
@@ -34,8 +35,8 @@ class Follower:
         self._descriptor = -1
         self._offset = 0
         self._identity = (0, 0)
+        self._step = int((spool.positions.get(self.name) or {"step": 0})["step"])
         self._skipping = False  # inside a line that is too long
-        self._later: list[Path] = []  # rotated files still to be read, oldest first
 
     def poll(self) -> bool:
         """Read on; whether there may be more right now."""
@@ -118,7 +119,10 @@ class Follower:
         self._spool.move(self.name, self._position())
 
     def _position(self) -> dict[str, Any]:
-        return {"dev": self._identity[0], "ino": self._identity[1], "offset": self._offset, "head": self._head}
+        """The place; ``step`` tells of two places which one is later."""
+        self._step += 1
+        device, inode = self._identity
+        return {"dev": device, "ino": inode, "offset": self._offset, "head": list(self._head), "step": self._step}
 
     def _open_first(self) -> bool:
         """Find the file and the place where the last run stopped."""
@@ -130,20 +134,23 @@ class Follower:
                 self._offset = os.fstat(self._descriptor).st_size
                 self._spool.move(self.name, self._position())
             return True
-        wanted = (stored["dev"], stored["ino"])
-        rotated = sorted(self._rotated(), key=lambda path: path.stat().st_mtime_ns)
-        for at, path in enumerate([*rotated, self.path]):
-            if _identity(path) == wanted and self._open(path):
-                self._go_on(stored)
-                self._later = rotated[at + 1 :] if path != self.path else []
-                return True
+        found, _ = self._find((stored["dev"], stored["ino"]))
+        if found is not None and self._open(found):
+            self._go_on(stored)
+            return True
         if not self.path.exists():
             return False
-        log.warning(
-            "%s: the file that was being read is gone; what it held after the last line read is not counted", self.name
-        )
+        log.warning("%s: the file that was being read is gone, with what was not read of it", self.name)
         self._counts.bad_lines["rotated_away"] += 1
         return self._open(self.path)
+
+    def _find(self, identity: tuple[int, int]) -> tuple[Path | None, list[Path]]:
+        """Where a file lies by now, and the files that came after it, oldest first, the current one last."""
+        rotated = sorted(self._rotated())
+        for at, (_, path) in enumerate(rotated):
+            if _identity(path) == identity:
+                return path, [later for _, later in rotated[at + 1 :]] + [self.path]
+        return (self.path, []) if _identity(self.path) == identity else (None, [])
 
     def _go_on(self, stored: dict[str, Any]) -> None:
         size = os.fstat(self._descriptor).st_size
@@ -165,15 +172,14 @@ class Follower:
             self._offset, self._skipping = 0, False
             self._remember_head()
             return True
-        if self._later:
-            return self._turn_to(self._later.pop(0))
         current = _identity(self.path)
         if current is None or current == self._identity:
             self._remember_head()
             return False
         if os.fstat(self._descriptor).st_size > status.st_size:
             return True  # it was written to between the two looks
-        return self._turn_to(self.path)
+        _, later = self._find(self._identity)  # several files may have come and gone since the last look
+        return self._turn_to(later[0] if later else self.path)
 
     def _turn_to(self, path: Path) -> bool:
         if self.behind():
@@ -203,14 +209,14 @@ class Follower:
 
     _head: list[int]
 
-    def _rotated(self) -> list[Path]:
-        with contextlib.suppress(OSError):
-            return [
-                path
-                for path in self.path.parent.glob(f"{self.path.name}?*")
-                if path.is_file() and path.suffix not in {".gz", ".xz", ".zst", ".bz2"}
-            ]
-        return []
+    def _rotated(self) -> list[tuple[int, Path]]:
+        """Last change and path of the files that lie beside the log under its name and more."""
+        found = []
+        for path in self.path.parent.glob(f"{self.path.name}?*"):
+            with contextlib.suppress(OSError):  # moved on while we looked
+                if path.is_file() and path.suffix not in _PACKED:
+                    found.append((path.stat().st_mtime_ns, path))
+        return found
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -52,8 +52,11 @@ class Losses:
         with self._lock:
             return {reason: dict(counts) for reason, counts in self._counts.items() if counts["records"]}
 
-    def save(self) -> None:
-        """Overwrite the block that was set aside at the start; needs no new space."""
+    def save(self, *, durable: bool = True) -> None:
+        """Overwrite the block that was set aside at the start; needs no new space.
+
+        :raises OSError: the disk refused all the same.
+        """
         with self._lock:
             if not self._dirty:
                 return
@@ -61,7 +64,8 @@ class Losses:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
             try:
                 files.write_all(descriptor, content)
-                os.fsync(descriptor)
+                if durable:
+                    os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            self._dirty = False
+            self._dirty = not durable

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Any
 
-from tokenspot_client.agent import VERSION, aggregation, inbox, prometheus, state
+from tokenspot_client.agent import VERSION, aggregation, identity, inbox, prometheus, state
 from tokenspot_client.agent.config import Config
 from tokenspot_client.agent.counts import Counts
 from tokenspot_client.agent.delivery import Delivery
@@ -38,6 +38,7 @@ class Agent:
         :raises OSError: the folder cannot be used.
         """
         self._config = config
+        identity.load(config.state)  # before anything is made in the folder
         self._lock = state.Lock(config.state)
         self.counts = Counts()
         self.spool = Spool(config.state, limit=config.spool_mb * _MEGABYTE)

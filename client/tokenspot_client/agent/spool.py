@@ -64,6 +64,7 @@ class Spool:
         self._positions_path = folder / "positions.json"
         self.positions: dict[str, Any] = files.read_json(self._positions_path) or {}
         self._waiting: deque[tuple[bytes, int, int]] = deque()
+        self._risked = (0, 0)  # the tokens of those
         self._dirty = self._positions_dirty = False
         self._unsynced: list[int] = []
         self._rewrites = 0
@@ -96,9 +97,8 @@ class Spool:
     def move(self, source: str, position: dict[str, Any]) -> None:
         """A followed log went on without a record."""
         with self.lock:
-            if self.positions.get(source) != position:
-                self.positions[source] = position
-                self._positions_dirty = True
+            self.positions[source] = position
+            self._positions_dirty = True
 
     def sync(self) -> None:
         """Force all that was written to disk, write what waits in memory, drop what is confirmed."""
@@ -254,17 +254,22 @@ class Spool:
             self.losses.add("no_room", 1, prompt, completion)
         else:
             self._waiting.append((line, prompt, completion))
+            self._risked = (self._risked[0] + prompt, self._risked[1] + completion)
         self._tell_risk()
 
     def _write_waiting(self) -> None:
         if not self._waiting:
             return
         while self._waiting and self._append(*self._waiting[0]):
-            self._waiting.popleft()
+            _, prompt, completion = self._waiting.popleft()
+            self._risked = (self._risked[0] - prompt, self._risked[1] - completion)
         self._tell_risk()
 
     def _tell_risk(self) -> None:
-        self.losses.risk(len(self._waiting), sum(w[1] for w in self._waiting), sum(w[2] for w in self._waiting))
+        """Said at once, so that a process that dies now has said it."""
+        self.losses.risk(len(self._waiting), *self._risked)
+        with contextlib.suppress(OSError):
+            self.losses.save(durable=False)
 
     def _drop_confirmed(self) -> None:
         while len(self.segments) > 1 and self.segments[0].number < self.cursor.segment:
@@ -293,8 +298,7 @@ class Spool:
                 segment.add(line)
                 segment.size = line.end
                 if line.position is not None:
-                    told = dict(line.position)
-                    self.positions[str(told.pop("source"))] = told
+                    self._seen_position(dict(line.position))
         torn = segment.path.stat().st_size - segment.size
         if torn:
             damaged += 1
@@ -307,6 +311,11 @@ class Spool:
         if damaged > known:
             self.losses.add("damaged_line", damaged - known)
             mark.write_text(str(damaged))
+
+    def _seen_position(self, told: dict[str, Any]) -> None:
+        source = str(told.pop("source"))
+        if told["step"] > self.positions.get(source, {"step": -1})["step"]:  # else what followed gave no record
+            self.positions[source] = told
 
     def _find_cursor(self) -> tuple[Cursor, tuple[int, int, int]]:
         """The cursor to go on from, and what the epoch held before the first file."""

@@ -67,6 +67,12 @@ class Transport:
         self._connection: http.client.HTTPConnection | None = None
         self.offset = 0.0  # seconds that the platform's clock is ahead of ours
 
+    def __enter__(self) -> Transport:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def send(self, identity: Identity, method: str, path: str, body: bytes = b"") -> Answer:
         """One signed request; a clock that is off is corrected and the request signed again, once.
 
