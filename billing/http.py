@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from uuid import UUID
+
 from django.http import HttpResponse
 
+from accounts.kernel import ids
+from billing import selectors
 from billing.services import Document
 
 USAGE_DAYS = 30
@@ -16,3 +21,14 @@ def file_response(document: Document) -> HttpResponse:
     response["Content-Disposition"] = f'attachment; filename="{document.name}"'
     response["X-Content-SHA256"] = document.sha256
     return response
+
+
+def invoice_ids(texts: Iterable[str]) -> list[UUID]:
+    """Invoices by their public ids.
+
+    :raises selectors.NoSuchInvoice: a text that is no such id.
+    """
+    try:
+        return [ids.decode("inv", text) for text in texts]
+    except ids.BadId:
+        raise selectors.NoSuchInvoice("There is no such invoice.") from None

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.web import views
+from billing.web import exports, views
 
 app_name = "billing"
 urlpatterns = [
@@ -13,6 +13,9 @@ urlpatterns = [
     path("orders/<str:public_id>/life/", views.OrderLife.as_view(), name="order_life"),
     path("billing/invoices/", views.Invoices.as_view(), name="invoices"),
     path("billing/invoices/<str:public_id>/", views.InvoicePage.as_view(), name="invoice"),
-    path("billing/invoices/<str:public_id>/pdf", views.InvoiceFile.as_view(), {"kind": "pdf"}, name="invoice_pdf"),
-    path("billing/invoices/<str:public_id>/csv", views.InvoiceFile.as_view(), {"kind": "csv"}, name="invoice_csv"),
+    *(
+        path(f"billing/invoices/<str:public_id>/{kind}", views.InvoiceFile.as_view(), {"kind": kind}, f"invoice_{kind}")
+        for kind in ("pdf", "csv", "xlsx", "json")
+    ),
+    path("billing/invoice-archive/", exports.InvoiceArchive.as_view(), name="invoice_archive"),
 ]

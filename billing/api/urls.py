@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.api import views
+from billing.api import documents, views
 
 app_name = "billing-api"
 urlpatterns = [
@@ -13,6 +13,9 @@ urlpatterns = [
     path("orders/<str:public_id>/usage", views.OrderUsage.as_view(), name="order_usage"),
     path("invoices", views.Invoices.as_view(), name="invoices"),
     path("invoices/<str:public_id>", views.InvoiceDetail.as_view(), name="invoice"),
-    path("invoices/<str:public_id>/pdf", views.InvoiceFile.as_view(kind="pdf"), name="invoice_pdf"),
-    path("invoices/<str:public_id>/csv", views.InvoiceFile.as_view(kind="csv"), name="invoice_csv"),
+    *(
+        path(f"invoices/<str:public_id>/{kind}", views.InvoiceFile.as_view(kind=kind), name=f"invoice_{kind}")
+        for kind in ("pdf", "csv", "xlsx", "json")
+    ),
+    path("invoice-archive", documents.InvoiceArchive.as_view(), name="invoice_archive"),
 ]

@@ -20,12 +20,14 @@ from billing import selectors, services
 from billing.api import serializers as shapes
 from billing.documents.figures import from_dict
 from billing.http import USAGE_DAYS, file_response
+from billing.services.files import MEDIA
 from billing.services.topups import UnknownBuyer
 from ledger import selectors as ledger
 from market import selectors as market
 from market.kernel.errors import NotFound
 from market.kernel.text import micros_of
 
+XLSX = MEDIA["xlsx"]
 _COUNTS = (
     "bought_st", "metered_micro_st", "billed_micro_st", "requests", "input_tokens", "cached_tokens", "output_tokens",
 )  # fmt: skip
@@ -182,7 +184,12 @@ class InvoiceFile(ApiView):
 
     @extend_schema(
         parameters=[OpenApiParameter("lang", enum=["zh", "en"])],
-        responses={(200, "application/pdf"): OpenApiTypes.BINARY, (200, "text/csv"): OpenApiTypes.STR},
+        responses={
+            (200, "application/pdf"): OpenApiTypes.BINARY,
+            (200, "text/csv"): OpenApiTypes.STR,
+            (200, "application/json"): OpenApiTypes.OBJECT,
+            (200, XLSX): OpenApiTypes.BINARY,
+        },
     )
     def get(self, request: Request, public_id: str) -> HttpResponse:
         """The stored bytes; `X-Content-SHA256` names their hash."""

@@ -2,8 +2,10 @@
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 
 from billing.documents.figures import DocumentFigures, DocumentLine
+from billing.documents.table import Row, neutral
 
 BOM = "\ufeff"  # without it Excel reads Chinese as something else
 COLUMNS = (
@@ -33,13 +35,29 @@ COLUMNS = (
     "kind",  # of a line: usage, take_or_pay (bought, not drawn) or cancellation (fee)
 )
 SEVERAL = "several"
+_TEXTS = {"invoice", "product", "grade", "provider", "currency"}
 
 
 def render(figures: DocumentFigures) -> bytes:
     """The lines, the rounding (exact amount - amount) and the total; decimals plain, times RFC 3339 UTC."""
+    return table(COLUMNS, ({name: _neutral(name, cell) for name, cell in row.items()} for row in rows(figures)))
+
+
+def table(columns: Sequence[str], written: Iterable[Row], *, head: bool = True) -> bytes:
+    """Rows by column name, with a head and the mark that Excel wants before it."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\r\n")
+    if head:
+        writer.writeheader()
+    writer.writerows(written)
+    return ((BOM if head else "") + text.getvalue()).encode()
+
+
+def rows(figures: DocumentFigures) -> list[Row]:
+    """The cells of every row, before anything is neutralised; the XLSX has the same."""
     whole = {
-        "invoice": text(figures.number),
-        "currency": text(figures.currency),
+        "invoice": figures.number,
+        "currency": figures.currency,
         "period_start": figures.period_start,
         "period_end": figures.period_end,
         "issued_at": figures.issued_at,
@@ -53,26 +71,21 @@ def render(figures: DocumentFigures) -> bytes:
         "exact_amount": figures.exact_amount,
         "digest": figures.digest,
     }
-    written = io.StringIO(newline="")
-    table = csv.DictWriter(written, COLUMNS, restval="", lineterminator="\r\n")
-    table.writeheader()
-    table.writerows({**whole, **row} for row in (*map(_line, figures.lines), rounding, total))
-    return (BOM + written.getvalue()).encode()
+    return [{**whole, **row} for row in (*map(_line, figures.lines), rounding, total)]
 
 
-def text(value: str) -> str:
-    """A text cell that no spreadsheet takes for a formula; numbers must not go through here."""
-    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+def _neutral(name: str, cell: str) -> str:
+    return neutral(cell) if name in _TEXTS else cell
 
 
-def _line(line: DocumentLine) -> dict[str, str]:
+def _line(line: DocumentLine) -> Row:
     return {
         "row": "line",
         "line": str(line.number),
-        "product": text(line.product),
-        "grade": text(line.grade),
+        "product": line.product,
+        "grade": line.grade,
         "delivery_date": line.delivery_date,
-        "provider": SEVERAL if line.provider is None else text(line.provider),
+        "provider": SEVERAL if line.provider is None else line.provider,
         "input_tokens": str(line.input_tokens),
         "cached_tokens": str(line.cached_tokens),
         "output_tokens": str(line.output_tokens),

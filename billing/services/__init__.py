@@ -2,7 +2,7 @@
 
 from billing.services import credits, topups
 from billing.services.closing import close_days
-from billing.services.files import Document, invoice_file
+from billing.services.files import Document, invoice_file, invoices_zip
 from billing.services.invoices import (
     NotBillingOfficer,
     NothingToInvoice,
@@ -22,6 +22,7 @@ __all__ = [
     "invoice_ended_periods",
     "invoice_file",
     "invoice_to_date",
+    "invoices_zip",
     "rate_settled",
     "topups",
 ]

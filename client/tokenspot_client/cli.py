@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     invoices = commands.add_parser("invoices", help="list invoices, or download one")
     invoices.add_argument("action", nargs="?", choices=["list", "download"], default="list")
     invoices.add_argument("invoice", nargs="?")
-    invoices.add_argument("--format", default="pdf", choices=["pdf", "csv"])
+    invoices.add_argument("--format", default="pdf", choices=["pdf", "csv", "xlsx", "json"])
     invoices.add_argument("--lang", default="en", choices=["en", "zh"])
     invoices.add_argument("--out", type=Path)
     invoices.set_defaults(run=_invoices)
