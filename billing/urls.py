@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.web import exports, views
+from billing.web import chain, exports, views
 
 app_name = "billing"
 urlpatterns = [
@@ -16,6 +16,13 @@ urlpatterns = [
     *(
         path(f"billing/invoices/<str:public_id>/{kind}", views.InvoiceFile.as_view(), {"kind": kind}, f"invoice_{kind}")
         for kind in ("pdf", "csv", "xlsx", "json")
+    ),
+    path("billing/invoices/<str:public_id>/lines/<int:number>/", chain.LinePage.as_view(), name="invoice_line"),
+    path("billing/invoices/<str:public_id>/lines/<int:number>/chain.json", chain.LineFile.as_view(), name="line_chain"),
+    path(
+        "billing/invoices/<str:public_id>/lines/<int:number>/buckets/<int:bucket>/",
+        chain.BucketPage.as_view(),
+        name="line_bucket",
     ),
     path("billing/invoice-archive/", exports.InvoiceArchive.as_view(), name="invoice_archive"),
 ]

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.api import documents, views
+from billing.api import chain, documents, views
 
 app_name = "billing-api"
 urlpatterns = [
@@ -17,5 +17,8 @@ urlpatterns = [
         path(f"invoices/<str:public_id>/{kind}", views.InvoiceFile.as_view(kind=kind), name=f"invoice_{kind}")
         for kind in ("pdf", "csv", "xlsx", "json")
     ),
+    path("invoices/<str:public_id>/lines/<int:number>", chain.InvoiceLine.as_view(), name="invoice_line"),
+    path("invoices/<str:public_id>/lines/<int:number>/records", chain.LineRecords.as_view(), name="line_records"),
+    path("invoices/<str:public_id>/lines/<int:number>/chain", chain.LineChain.as_view(), name="line_chain"),
     path("invoice-archive", documents.InvoiceArchive.as_view(), name="invoice_archive"),
 ]

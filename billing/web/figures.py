@@ -133,25 +133,11 @@ def invoice_row(row: Invoice) -> dict[str, Any]:
 
 
 def invoice(row: Invoice) -> dict[str, Any]:
-    """An invoice as its frozen figures say it, with the rated parts behind each line."""
+    """An invoice as its frozen figures say it."""
     figures = from_dict(row.figures)
-    parts = {line.number: selectors.rated_parts(line) for line in selectors.lines_of(row)}
     return {
         "invoice": row,
         "public_id": ids.encode("inv", row.id),
         "figures": figures,
-        "lines": [
-            {
-                "line": line,
-                "parts": [
-                    {
-                        "part": part,
-                        "allocation": ids.encode("alc", part.allocation_id),
-                        "micros": part.exact // EXACT_PER_MICRO,
-                    }
-                    for part in parts[line.number]
-                ],
-            }
-            for line in figures.lines
-        ],
+        "lines": [{"line": line} for line in figures.lines],
     }

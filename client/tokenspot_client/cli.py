@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from token_standard.__main__ import main as token_standard
-from tokenspot_client import agent_cli, estimating, trading
+from tokenspot_client import agent_cli, estimating, line, trading
 from tokenspot_client.api import ApiProblem, Client
 from tokenspot_client.certificate import check_round
 from tokenspot_client.certificate_reading import Malformed, read
@@ -19,7 +19,7 @@ from tokenspot_client.certificate_reading import Malformed, read
 _SERVER = "tokenspot.server_commands"
 _ON_SERVER = ("verify", "verify-chain", "replay")
 # Need neither site nor key; an estimate takes prices from a site where one is named.
-_OFFLINE = {"estimate": estimating.run, "convert": token_standard, "fit-rate": token_standard}
+_OFFLINE = {"estimate": estimating.run, "convert": token_standard, "fit-rate": token_standard, "verify-line": line.main}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,8 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     trading.add_commands(commands)
     agent_cli.add_commands(commands)
     invoices = commands.add_parser("invoices", help="list invoices, or download one")
-    invoices.add_argument("action", nargs="?", choices=["list", "download"], default="list")
+    invoices.add_argument("action", nargs="?", choices=["list", "download", "chain"], default="list")
     invoices.add_argument("invoice", nargs="?")
+    invoices.add_argument("--line", type=int, default=1, help="of chain: the line, whose proof verify-line checks")
     invoices.add_argument("--format", default="pdf", choices=["pdf", "csv", "xlsx", "json"])
     invoices.add_argument("--lang", default="en", choices=["en", "zh"])
     invoices.add_argument("--out", type=Path)
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "estimate", help="standard tokens of a request or a trace, and its cost; --help says how; needs no site"
     )
     commands.add_parser("convert", help="vendors' tokens in each other, by dated rates; --help says how; needs no site")
+    commands.add_parser("verify-line", help="check the proof of an invoice line, from a file; needs no site")
     commands.add_parser("fit-rate", help="a rate from requests metered both ways; --help says how; needs no site")
     commands.add_parser("verify", help="check every invariant of the database (where the server is installed)")
     commands.add_parser("verify-chain", help="check the audit log's hash chain (where the server is installed)")
@@ -109,9 +111,13 @@ def _invoices(client: Client, options: argparse.Namespace) -> None:
             print(f"{invoice['id']}  {invoice.get('number') or '-':<18} {invoice['total']:>14} CNY  {invoice['state']}")
         return
     if not options.invoice:
-        raise SystemExit("tokenspot invoices download INVOICE")
-    content = client.download(f"/invoices/{options.invoice}/{options.format}", lang=options.lang)
-    path = options.out or Path(f"{options.invoice}.{options.format}")
+        raise SystemExit("tokenspot invoices download|chain INVOICE")
+    if options.action == "chain":
+        content = client.download(f"/invoices/{options.invoice}/lines/{options.line}/chain")
+        path = options.out or Path(f"{options.invoice}-line-{options.line}.json")
+    else:
+        content = client.download(f"/invoices/{options.invoice}/{options.format}", lang=options.lang)
+        path = options.out or Path(f"{options.invoice}.{options.format}")
     path.write_bytes(content)
     print(path)
 
