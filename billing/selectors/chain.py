@@ -128,7 +128,7 @@ def chain_buckets(bucket_ids: Collection[int]) -> list[ChainBucket]:
 
 
 def chain_records(bucket_id: int, *, after: UUID | None = None, limit: int) -> list[ChainRecord]:
-    """The usage records of one bucket by key, from the one after `after`."""
+    """The usage records of one bucket by key, from the one after `after`, without those that were taken back."""
     return _rows(ChainRecord, _RECORDS, [bucket_id, after or UUID(int=0), limit])
 
 
@@ -152,5 +152,5 @@ SELECT r.key, r.source, r.event_id, r.request_id, r.occurred_at, r.received_at, 
        r.billable_tokens, r.micro_st
 FROM metering_bucket b JOIN metering_usage_record r
     ON r.allocation_id = b.allocation_id AND r.card_digest = b.card_digest AND r.meter = b.meter
-WHERE b.id = %s AND r.key > %s ORDER BY r.key LIMIT %s
+WHERE b.id = %s AND r.key > %s AND NOT EXISTS (SELECT 1 FROM metering_reversal v WHERE v.key = r.key) ORDER BY r.key LIMIT %s
 """

@@ -10,16 +10,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tokenspot_client import cli
 from tokenspot_client.line import NotAChain, check_line
 
 from accounts.kernel import ids
-from billing import selectors
+from billing import selectors, services
 from billing.kernel import chain as kernel
 from billing.models import Invoice
 from billing.services import chain
 from metering_ingest import services as metering
+from metering_ingest.kernel.events import Voided
 from tests.billing.scene import SENT, issue, keyed, signed_in, use
 from tests.metering_ingest.scene import Bought, event
 
@@ -78,6 +80,20 @@ class TestChain:
         found = chain.document(invoice.id, 1, actor=bought.buyer)
         assert [bucket["waiting"]["records"] for bucket in found["buckets"]].count("1") == 1
         assert check_line(found) == []
+
+    def test_leaves_out_what_was_taken_back(self, bought: Bought) -> None:
+        use(bought, 9_000, 1_000, times=7)
+        first = bought.allocations[0]
+        taken = msgspec.structs.replace(event(first, "void"), voids=Voided("gateway/test", "r-0"))
+        metering.ingest_records([taken], sender=bought.operator, now=SENT)
+        metering.settle(now=SENT, quiet_seconds=0)
+        services.rate_settled(now=SENT)
+        invoice = issue(bought)
+
+        found = chain.document(invoice.id, 1, actor=bought.buyer)
+
+        assert check_line(found) == []
+        assert sum(len(bucket["records"]) for bucket in found["buckets"]) == 6
 
 
 def numbers(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
