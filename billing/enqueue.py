@@ -3,3 +3,4 @@
 RATE = "billing.rate"
 CLOSE_DAYS = "billing.close_days"
 INVOICE = "billing.invoice_ended_periods"
+CONTESTED = "billing.move_contested"

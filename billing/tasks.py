@@ -25,3 +25,9 @@ def close_days(**_: object) -> int:
 def invoice_ended_periods(**_: object) -> int:
     """Finalise the invoices of periods whose grace is over."""
     return services.invoice_ended_periods(now=clock.now())
+
+
+@shared_task(name=enqueue.CONTESTED)
+def move_contested(**_: object) -> int:
+    """Freeze what disputes contest, and settle what they came to."""
+    return services.contested.move(now=clock.now())

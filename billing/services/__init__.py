@@ -1,6 +1,6 @@
 """What billing does: rate usage, issue invoices, close providers' days, record top-ups."""
 
-from billing.services import credits, topups
+from billing.services import contested, credits, topups
 from billing.services.closing import close_days
 from billing.services.files import Document, invoice_file, invoices_zip
 from billing.services.invoices import (
@@ -17,6 +17,7 @@ __all__ = [
     "NotBillingOfficer",
     "NothingToInvoice",
     "close_days",
+    "contested",
     "credits",
     "finalise",
     "invoice_ended_periods",

@@ -242,6 +242,7 @@ _TICKS = {
     "metering_ingest.disputes": ("settle", 60),
     "metering_ingest.partitions": ("bulk", 3600),
     "billing.rate": ("bill", 2),
+    "billing.move_contested": ("bill", 10),
     "billing.close_days": ("bill", 300),
     "billing.invoice_ended_periods": ("bill", 300),
     "providers.post_due": ("bulk", 15),
