@@ -39,11 +39,20 @@ def wait_for(condition: Callable[[], Any], *, within: float = 20.0, every: float
 
 
 @contextmanager
-def serving(app: Any, *, port: int | None = None) -> Iterator[str]:
+def serving(app: Any, *, port: int | None = None, date_header: bool = True) -> Iterator[str]:
     """An ASGI application in a thread; its address."""
     port = port or free_port()
     server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", access_log=False, lifespan="off", ws="none")
+        uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=port,
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            date_header=date_header,
+        )
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
