@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import date
 from uuid import UUID
 
-from billing.models import AllocationPosting, BillingProfile, Credit, NumberSeries, RatedLine, RatingWatermark
+from billing.models import AllocationPosting, BillingProfile, Credit, Invoice, NumberSeries, RatedLine, RatingWatermark
+from billing.payment_models import Payment, PaymentProfile, Refund, StripeEvent
 
 
 def rating_watermark() -> RatingWatermark:
@@ -58,3 +59,30 @@ def number_series(series: str) -> NumberSeries:
 def credit(charge_id: int) -> Credit:
     """What a seller owes for one charge."""
     return Credit.objects.select_for_update(of=("self",)).get(charge_id=charge_id)
+
+
+def payment(payment_id: UUID) -> Payment:
+    """One attempt: who applies an answer of Stripe's to it goes alone."""
+    return Payment.objects.select_for_update(of=("self",)).get(id=payment_id)
+
+
+def refund(refund_id: UUID) -> Refund:
+    """One refund. Its payment comes first where both are locked."""
+    return Refund.objects.select_for_update(of=("self",)).select_related("payment").get(id=refund_id)
+
+
+def payment_profile(organisation_id: UUID) -> PaymentProfile:
+    """The organisation's profile at Stripe, made if missing and locked."""
+    PaymentProfile.objects.bulk_create([PaymentProfile(organisation_id=organisation_id)], ignore_conflicts=True)
+    return PaymentProfile.objects.select_for_update(of=("self",)).get(organisation_id=organisation_id)
+
+
+def invoice(invoice_id: UUID) -> Invoice:
+    """One invoice, while its payment is booked."""
+    return Invoice.objects.select_for_update(of=("self",)).get(id=invoice_id)
+
+
+def stripe_event(event_id: str) -> StripeEvent | None:
+    """One webhook that waits; None while somebody else works it, or once it is done."""
+    rows = StripeEvent.objects.select_for_update(skip_locked=True).filter(id=event_id)
+    return rows.filter(state=StripeEvent.State.RECEIVED).first()

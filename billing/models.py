@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
+import billing.payment_models  # noqa: F401  (Django finds models through this module)
 from accounts.kernel import ids
 
 

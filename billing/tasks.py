@@ -31,3 +31,15 @@ def invoice_ended_periods(**_: object) -> int:
 def move_contested(**_: object) -> int:
     """Freeze what disputes contest, and settle what they came to."""
     return services.contested.move(now=clock.now())
+
+
+@shared_task(name=enqueue.PAYMENTS)
+def payments(**_: object) -> int:
+    """Work Stripe's webhooks, look at what is undecided, top up automatically; safe to run twice, or two at once."""
+    return services.payments.tick(now=clock.now())
+
+
+@shared_task(name=enqueue.CLEARING)
+def clearing(**_: object) -> int:
+    """Read Stripe's balance transactions, once a night."""
+    return services.payments.clearing.read_if_due(now=clock.now())

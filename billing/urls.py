@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from billing.web import chain, exports, views
+from billing.api.payments import StripeWebhook
+from billing.web import chain, exports, payments, views
 
 app_name = "billing"
 urlpatterns = [
@@ -25,4 +26,14 @@ urlpatterns = [
         name="line_bucket",
     ),
     path("billing/invoice-archive/", exports.InvoiceArchive.as_view(), name="invoice_archive"),
+    path("billing/invoices/<str:public_id>/pay/", payments.PayInvoice.as_view(), name="pay_invoice"),
+    path("billing/payments/", payments.PayIn.as_view(), name="pay_in"),
+    path("billing/payments/<str:public_id>/", payments.OnePayment.as_view(), name="payment"),
+    path("billing/payments/<str:public_id>/check/", payments.Check.as_view(), name="payment_check"),
+    path("billing/payments/<str:public_id>/refund/", payments.SendBack.as_view(), name="payment_refund"),
+    path("billing/card/", payments.SaveCard.as_view(), name="save_card"),
+    path("billing/card/remove/", payments.RemoveCard.as_view(), name="remove_card"),
+    path("billing/automatic/", payments.Automatic.as_view(), name="automatic"),
+    path("staff/clearing/", payments.Clearing.as_view(), name="clearing"),
+    path("webhooks/stripe", StripeWebhook.as_view(), name="stripe_webhook"),
 ]

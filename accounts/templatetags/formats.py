@@ -26,6 +26,7 @@ CHIPS: dict[str, tuple[str | Promise, str]] = {
     "cleared": (gettext_lazy("Cleared"), "good"),
     "closed": (gettext_lazy("Closed"), "idle"),
     "conflict": (gettext_lazy("Conflict"), "bad"),
+    "created": (gettext_lazy("Being opened"), "idle"),
     "delivered": (gettext_lazy("Delivered"), "good"),
     "disputed": (gettext_lazy("Disputed"), "warn"),
     "draft": (gettext_lazy("Draft"), "idle"),

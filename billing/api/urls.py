@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.api import chain, documents, views
+from billing.api import chain, documents, payments, views
 
 app_name = "billing-api"
 urlpatterns = [
@@ -21,4 +21,12 @@ urlpatterns = [
     path("invoices/<str:public_id>/lines/<int:number>/records", chain.LineRecords.as_view(), name="line_records"),
     path("invoices/<str:public_id>/lines/<int:number>/chain", chain.LineChain.as_view(), name="line_chain"),
     path("invoice-archive", documents.InvoiceArchive.as_view(), name="invoice_archive"),
+    path("top-ups/checkout", payments.TopUpCheckout.as_view(), name="top_up_checkout"),
+    path("top-ups/automatic", payments.Automatic.as_view(), name="automatic"),
+    path("payments", payments.Payments.as_view(), name="payments"),
+    path("payments/cards", payments.SaveCard.as_view(), name="save_card"),
+    path("payments/<str:public_id>", payments.PaymentDetail.as_view(), name="payment"),
+    path("payments/<str:public_id>/check", payments.CheckPayment.as_view(), name="payment_check"),
+    path("payments/<str:public_id>/refunds", payments.Refunds.as_view(), name="refunds"),
+    path("invoices/<str:public_id>/pay", payments.PayInvoice.as_view(), name="invoice_pay"),
 ]

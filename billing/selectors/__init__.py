@@ -1,5 +1,6 @@
 """Reads of billing."""
 
+from billing.selectors import payments
 from billing.selectors.checks import verify
 from billing.selectors.rows import (
     Breach,
@@ -50,6 +51,7 @@ __all__ = [
     "lines_of",
     "movements",
     "order_usage",
+    "payments",
     "rated_by_allocation",
     "rated_parts",
     "spent_by_day",

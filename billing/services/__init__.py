@@ -1,6 +1,6 @@
 """What billing does: rate usage, issue invoices, close providers' days, record top-ups."""
 
-from billing.services import contested, credits, topups
+from billing.services import contested, credits, payments, topups
 from billing.services.closing import close_days
 from billing.services.files import Document, invoice_file, invoices_zip
 from billing.services.invoices import (
@@ -24,6 +24,7 @@ __all__ = [
     "invoice_file",
     "invoice_to_date",
     "invoices_zip",
+    "payments",
     "rate_settled",
     "topups",
 ]

@@ -49,6 +49,10 @@ def home(actor: Actor, *, now: datetime) -> dict[str, Any]:
 _PAGE = 50
 _MOVEMENTS = {
     "top_up": gettext_lazy("Bank transfer"),
+    "card_top_up": gettext_lazy("Paid in by card or wallet app"),
+    "invoice_paid": gettext_lazy("Invoice paid"),
+    "refund": gettext_lazy("Refund"),
+    "refund_back": gettext_lazy("Refund came back"),
     "usage": gettext_lazy("Usage"),
     "usage_back": gettext_lazy("Usage corrected"),
     "dispute": gettext_lazy("Back after a dispute"),

@@ -20,6 +20,7 @@ from billing.http import USAGE_DAYS, file_response
 from billing.kernel.rounding import EXACT_PER_MICRO, to_fen_half_up
 from billing.web import figures, life
 from billing.web.forms import TopUpForm
+from billing.web.payments import balance_context, invoice_context
 from market import selectors as market
 from market.kernel.errors import NotFound
 
@@ -50,7 +51,8 @@ class Balance(ActorPage):
     def get(self, request: HttpRequest) -> HttpResponse:
         """Newest movements first."""
         before = entry_number(request.GET.get("before", ""))
-        return render(request, "billing/balance.html", figures.balance(self.actor, before=before))
+        context = figures.balance(self.actor, before=before) | balance_context(self.actor)
+        return render(request, "billing/balance.html", context)
 
 
 class TopUps(ActorPage):
@@ -145,7 +147,8 @@ class InvoicePage(ActorPage):
             invoice = selectors.invoice_row(ids.decode("inv", public_id), actor=self.actor)
         except (ids.BadId, selectors.NoSuchInvoice):
             return not_found_page(request)
-        return render(request, "billing/invoice.html", figures.invoice(invoice))
+        context = figures.invoice(invoice) | invoice_context(self.actor, invoice)
+        return render(request, "billing/invoice.html", context)
 
 
 class InvoiceFile(ActorPage):

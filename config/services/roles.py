@@ -15,7 +15,8 @@ OWNER, APP, READER = "owner", "app", "reader"
 # Prefixes of tables that a reader may see, and tables that begin so but hold secrets.
 _READABLE = ("ledger_", "market_", "metering_", "billing_", "providers_", "dispatch_")
 _READABLE_TOO = ("accounts_organisation", "accounts_auditevent", "accounts_auditlink")
-_SECRET = ("providers_enginekey", "providers_registrationtoken", "market_componenttask")
+# A webhook may name who paid.
+_SECRET = ("providers_enginekey", "providers_registrationtoken", "market_componenttask", "billing_stripeevent")
 # The seed of a round is nobody's to see before it is cleared; components that wait for a worker carry it too.
 _SECRET_COLUMNS = {"market_market": {"seed", "next_seed"}}
 

@@ -224,6 +224,14 @@ DISPUTE_LEAST_MICROS = int(os.environ.get("DISPUTE_LEAST_MICROS", "10000"))
 # The currency of the one market that this site runs.
 MARKET_CURRENCY = "CNY"
 
+# Stripe. Without a secret key money comes by bank transfer alone. A base address other than Stripe's own is for tests
+# and the demo; without a list of payment methods the Stripe account's own settings decide.
+STRIPE_SECRET_KEY = os.environ.get("STRIPE_SECRET_KEY", "")
+STRIPE_WEBHOOK_SECRET = os.environ.get("STRIPE_WEBHOOK_SECRET", "")
+STRIPE_API_BASE = os.environ.get("STRIPE_API_BASE", "").rstrip("/")
+STRIPE_PAYMENT_METHODS = [one for one in os.environ.get("STRIPE_PAYMENT_METHODS", "").split(",") if one]
+STRIPE_TIMEOUT_SECONDS = 10.0
+
 # The address under which this site is reached, for links in documents.
 SITE_URL = os.environ.get("SITE_URL", "http://127.0.0.1:8000")
 
@@ -245,6 +253,8 @@ _TICKS = {
     "billing.move_contested": ("bill", 10),
     "billing.close_days": ("bill", 300),
     "billing.invoice_ended_periods": ("bill", 300),
+    "billing.payments": ("bill", 3),
+    "billing.clearing": ("bulk", 3600),
     "providers.post_due": ("bulk", 15),
     "providers.forget_nonces": ("bulk", 300),
     "dispatch.close_stale": ("bulk", 60),

@@ -1,0 +1,20 @@
+"""Payments by Stripe: attempts, webhooks, refunds, a saved card, and the nightly comparison."""
+
+from billing.gateways.stripe_api import configured
+from billing.services.payments import attempts, automatic, clearing, errors, reconciling, refunds, settling, webhooks
+from billing.services.payments.reconciling import check, check_refund, tick
+
+__all__ = [
+    "attempts",
+    "automatic",
+    "check",
+    "check_refund",
+    "clearing",
+    "configured",
+    "errors",
+    "reconciling",
+    "refunds",
+    "settling",
+    "tick",
+    "webhooks",
+]
