@@ -21,6 +21,7 @@ from config.settings.addresses import BASE_DIR, state_dir
 from config.supervisor import GaveUp, keep_running
 
 _NEEDED_BYTES = 600_000_000
+_PORTS = 5  # the site, two engines, and an agent before each
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,14 +59,15 @@ def _check(state: Path, options: argparse.Namespace) -> None:
     free = shutil.disk_usage(state).free
     if free < _NEEDED_BYTES:
         raise ServiceError(f"The demo needs {_NEEDED_BYTES // 10**6} MB of free disk; {state} has {free // 10**6} MB.")
-    for port in (options.port, options.port + 1, options.port + 2):
+    last = options.port + _PORTS - 1
+    for port in range(options.port, last + 1):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((options.host if port == options.port else "127.0.0.1", port))
             except OSError:
                 raise ServiceError(
-                    f"Port {port} is taken (the demo needs {options.port} to {options.port + 2}): "
+                    f"Port {port} is taken (the demo needs {options.port} to {last}): "
                     "choose another with `make demo ARGS='--port 9000'`."
                 ) from None
 

@@ -13,9 +13,11 @@ from django.core.management import call_command
 from django.db import transaction
 
 from accounts import services as accounts
-from accounts.selectors import clock, organisations
+from accounts.kernel import ids
+from accounts.selectors import actors, clock, organisations
 from config import messages, seeding
 from config.database import as_owner
+from config.demo import agents
 from config.services.processes import ServiceError
 from config.settings.addresses import state_dir
 from metering_ingest import services as metering
@@ -156,6 +158,7 @@ def prepare(*, engine_port: int) -> None:
         known = {seeding.seeded_id("operator")}
         if not organisations.get_many(known) or not about.exists():
             raise ServiceError("This database holds organisations that are not the demo's: nothing was changed.")
+        _renew_tokens(about, now)
         return
     with transaction.atomic():
         told = _seed(engine_port, now)
@@ -163,6 +166,17 @@ def prepare(*, engine_port: int) -> None:
     about.touch(mode=0o600)
     about.write_text(json.dumps(told, ensure_ascii=False, indent=1))
     providers.offers.post_due(now=now, limit=10_000)
+
+
+def _renew_tokens(about: Path, now: datetime) -> None:
+    """A registration token lives an hour: agents that never came to register get a new one."""
+    told = json.loads(about.read_text())
+    for engine in told["engines"]:
+        if not (agents.folder(engine["name"]) / "identity.json").exists():
+            actor = actors.of_organisation(seeding.seeded_id(engine["provider"]))
+            agent_id = ids.decode("agt", engine["agent"])
+            engine["registration_token"] = providers.agents.new_token(agent_id, actor=actor, now=now).token
+    about.write_text(json.dumps(told, ensure_ascii=False, indent=1))
 
 
 def _secret_key(state: Path) -> str:
@@ -179,15 +193,29 @@ def _seed(engine_port: int, now: datetime) -> dict[str, Any]:
         seeding.line(line, now=now)
     engines = []
     for name, details, number, pools in _PROVIDERS:
-        port, key = engine_port + number, secrets.token_urlsafe(24)
+        port, key = engine_port + 2 * number, secrets.token_urlsafe(24)
+        # The gateway calls the provider's agent, which stands before the engine.
         specs = [
-            seeding.DeploymentSpec(*pool, endpoint=f"http://127.0.0.1:{port}", key=key, private=True)  # type: ignore[misc]  # rows of data, in the order of the fields
+            seeding.DeploymentSpec(*pool, endpoint=f"http://127.0.0.1:{port + 1}", key=key, private=True)  # type: ignore[misc]  # rows of data, in the order of the fields
             for pool in pools
         ]
-        seeding.provider(name, specs, now=now, **details)
+        actor = seeding.provider(name, specs, now=now, **details)
+        agent = providers.agents.make(name="Agent 1", pool_id=None, actor=actor, now=now)
         models = sorted({spec.line for spec in specs})
         rate = sum(spec.rate_st_per_second for spec in specs)
-        engines.append({"name": name.split()[0].lower(), "port": port, "rate": rate, "models": models, "key": key})
+        engines.append(
+            {
+                "name": name.split()[0].lower(),
+                "provider": name,
+                "port": port,
+                "agent_port": port + 1,
+                "agent": ids.encode("agt", agent.agent_id),
+                "registration_token": agent.token,
+                "rate": rate,
+                "models": models,
+                "key": key,
+            }
+        )
     buyers = {
         name: seeding.buyer(name, deposit_micros=_DEPOSIT, staff=staff, now=now, **details) for name, details in _BUYERS
     }

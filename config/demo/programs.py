@@ -11,7 +11,7 @@ from config.supervisor import Program
 
 
 def programs(options: argparse.Namespace, about: dict[str, Any]) -> list[Program]:
-    """Web, two workers, beat, the providers' engines, and the traders that live on the public API."""
+    """Web, two workers, beat, the providers' engines with an agent before each, and the traders that live on the public API."""
     python = sys.executable
     celery = [python, "-m", "celery", "-A", "config.celery"]
     schedule = str(state_dir() / "beat-schedule")
@@ -59,6 +59,13 @@ def programs(options: argparse.Namespace, about: dict[str, Any]) -> list[Program
                     *[part for model in engine["models"] for part in ("--model", model)],
                 ],
                 {"ENGINE_KEY": engine["key"]},
+            )
+            for engine in about["engines"]
+        ),
+        *(
+            Program(
+                f"agent-{engine['name']}",
+                [python, "-m", "config.demo.agents", engine["name"], "--site", f"http://127.0.0.1:{options.port}"],
             )
             for engine in about["engines"]
         ),

@@ -67,11 +67,11 @@ def stop_demo(site: Site) -> int:
 
 
 def free_port() -> int:
-    """The first of three free ports in a row."""
-    for port in range(18_000, 19_000, 3):
-        if all(_is_free(port + offset) for offset in range(3)):
+    """The first of five free ports in a row."""
+    for port in range(18_000, 19_000, 5):
+        if all(_is_free(port + offset) for offset in range(5)):
             return port
-    raise AssertionError("no three free ports in a row")
+    raise AssertionError("no five free ports in a row")
 
 
 def _is_free(port: int) -> bool:
