@@ -6,7 +6,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from config import health
 
-_API = ["accounts", "market", "providers", "billing"]
+_API = ["accounts", "market", "providers", "metering_ingest", "billing"]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("i18n/", include("django.conf.urls.i18n")),

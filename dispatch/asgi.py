@@ -258,9 +258,11 @@ class Relay:
 
     async def _pump(self) -> None:
         opened = self._opened
+        named = gateways.Named(opened.request_id, opened.allocation_id, opened.line.card_digest)
         stream = gateways.complete(
-            _process.http(), opened.deployment, self._asked, key=opened.engine_key, max_tokens=opened.max_tokens
-        )
+            _process.http(), opened.deployment, self._asked, key=opened.engine_key, max_tokens=opened.max_tokens,
+            named=named,
+        )  # fmt: skip
         async with asyncio.timeout(_REQUEST_SECONDS), contextlib.aclosing(stream):
             async for piece in stream:
                 if piece.text or piece.thought:

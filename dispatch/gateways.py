@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import httpx
 
+from accounts.kernel import ids
 from dispatch.kernel.asking import Asked
 from dispatch.kernel.engine_stream import BadStream, EventReader, Piece, read_chunk
 from providers.selectors import DeploymentView
@@ -33,9 +36,19 @@ def client() -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, trust_env=False, follow_redirects=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the provider's own meter is told of a request, so that its record names what ours does."""
+
+    request_id: str
+    allocation_id: UUID
+    card_digest: str
+
+
 async def complete(
-    http: httpx.AsyncClient, deployment: DeploymentView, asked: Asked, *, key: str, max_tokens: int
-) -> AsyncGenerator[Piece, None]:
+    http: httpx.AsyncClient, deployment: DeploymentView, asked: Asked, *, key: str, max_tokens: int,
+    named: Named | None = None,
+) -> AsyncGenerator[Piece, None]:  # fmt: skip
     """Ask an engine and give its answer piece by piece; ends only after the engine said that it is done.
 
     :raises EngineError: not reachable, refused, slow, broken off, or no stream of completions.
@@ -44,6 +57,13 @@ async def complete(
         url, headers, extensions = await _target(deployment, asked)
         if key:
             headers["authorization"] = f"Bearer {key}"
+        if named is not None:
+            headers |= {
+                "x-tokenspot-request": named.request_id,
+                "x-tokenspot-allocation": ids.encode("alc", named.allocation_id),
+                "x-tokenspot-card": named.card_digest,
+                "x-tokenspot-max-tokens": str(max_tokens),
+            }
         body = _body(deployment, asked, max_tokens)
         async with http.stream("POST", url, json=body, headers=headers, extensions=extensions) as response:
             if response.status_code != httpx.codes.OK:

@@ -5,7 +5,9 @@ from metering_ingest.selectors.cases import (
     conflicts,
     conflicts_of,
     epochs_of,
+    quarantine_page,
     quarantined,
+    receipt,
     waiting_of,
 )
 from metering_ingest.selectors.checks import Breach, verify
@@ -39,7 +41,9 @@ __all__ = [
     "epochs_of",
     "last_settled_sequence",
     "latest_settled",
+    "quarantine_page",
     "quarantined",
+    "receipt",
     "records_of",
     "settled_after",
     "totals",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.kernel.actor import Actor
+from accounts.kernel.errors import DomainError
 from metering_ingest.models import Conflict, Quarantined, Resolution
 
 
@@ -30,6 +31,80 @@ class EpochView:
     gaps: tuple[tuple[int, int], ...]
     first_at: datetime
     last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptView:
+    """A record as it is stored. `standing` is counted, voided, void, quarantined or rejected."""
+
+    record: str
+    content: str
+    standing: str
+    source: str
+    id: str
+    meter: str | None
+    evidence: str | None
+    micro_st: int | None
+    reason: str | None
+    received_at: datetime
+
+
+class NoSuchRecord(DomainError):
+    """There is no such record, or it is another organisation's."""
+
+    code = "not_found"
+    status = 404
+
+
+def receipt(key: UUID, actor: Actor) -> ReceiptView:
+    """A record of the actor's own organisation by its key; staff see all.
+
+    :raises NoSuchRecord: see there.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_RECEIPT, {"key": key, "tenant": None if actor.is_staff else actor.organisation_id})
+        row = cursor.fetchone()
+    if row is None:
+        raise NoSuchRecord("There is no such record.")
+    return ReceiptView(row[0].hex, row[1].hex, *row[2:])
+
+
+_RECEIPT = """
+WITH k AS (SELECT key, content, arrived_on FROM metering_usage_key WHERE key = %(key)s), found AS (
+    SELECT r.tenant, CASE WHEN x.key IS NULL THEN 'counted' ELSE 'voided' END AS standing, r.source, r.event_id, r.meter,
+        r.evidence, r.micro_st, NULL AS reason, r.received_at, 1 AS rank
+    FROM k JOIN metering_usage_record r ON r.arrived_on = k.arrived_on AND r.key = k.key
+    LEFT JOIN metering_reversal x ON x.key = k.key
+    UNION ALL
+    SELECT v.tenant, 'void', v.source, v.event_id, NULL, v.evidence, NULL, NULL, v.received_at, 1
+    FROM k JOIN metering_void v ON v.key = k.key
+    UNION ALL
+    SELECT q.tenant, CASE s.action WHEN 'rejected' THEN 'rejected' ELSE 'quarantined' END, q.event ->> 'source',
+        q.event ->> 'id', NULL, q.evidence, NULL, coalesce(s.reason, q.reason), q.received_at, 2
+    FROM k JOIN metering_quarantine q ON q.key = k.key LEFT JOIN metering_resolution s ON s.key = k.key
+)
+SELECT k.key, k.content, f.standing, f.source, f.event_id, f.meter, f.evidence, f.micro_st, f.reason, f.received_at
+FROM k, found f WHERE %(tenant)s::uuid IS NULL OR f.tenant = %(tenant)s ORDER BY f.rank LIMIT 1
+"""
+
+
+def quarantine_page(actor: Actor, *, cursor: str | None, limit: int) -> tuple[list[Quarantined], str | None]:
+    """Waiting records, newest first, and the cursor of the following page.
+
+    :raises ValueError: the cursor is not one that this gave.
+    """
+    rows = waiting_of(actor)
+    if cursor is not None:
+        instant, _, key = cursor.partition("_")
+        at = datetime.fromtimestamp(int(instant) / 10**6, UTC) if instant.isascii() and len(instant) < 18 else None
+        if at is None:
+            raise ValueError("no cursor")
+        rows = rows.filter(Q(received_at__lt=at) | Q(received_at=at, key__gt=UUID(hex=key)))
+    found = list(rows.order_by("-received_at", "key")[: limit + 1])
+    if len(found) <= limit:
+        return found, None
+    last = found[limit - 1]
+    return found[:limit], f"{round(last.received_at.timestamp() * 10**6)}_{last.key.hex}"
 
 
 def quarantined(actor: Actor, *, limit: int = 100) -> list[Quarantined]:

@@ -122,7 +122,8 @@ _RELEASED_UNCOUNTED = """
 SELECT s.key, s.action
 FROM metering_resolution s JOIN metering_usage_key k ON k.key = s.key
 LEFT JOIN metering_usage_record r ON r.key = s.key AND r.arrived_on = k.arrived_on
-WHERE (s.action = 'released') <> (r.key IS NOT NULL) LIMIT 100
+LEFT JOIN metering_void v ON v.key = s.key
+WHERE (s.action = 'released') <> (r.key IS NOT NULL OR v.key IS NOT NULL) LIMIT 100
 """
 
 _RULES = (

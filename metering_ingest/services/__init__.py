@@ -11,6 +11,7 @@ from metering_ingest.services.ingest import (
     take,
 )
 from metering_ingest.services.partitions import make_partitions
+from metering_ingest.services.resolving import reject, release
 from metering_ingest.services.rows import Sender
 from metering_ingest.services.settle import settle
 
@@ -23,6 +24,8 @@ __all__ = [
     "ingest",
     "ingest_records",
     "make_partitions",
+    "reject",
+    "release",
     "sender_of",
     "settle",
     "take",

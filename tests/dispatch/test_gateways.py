@@ -5,8 +5,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+import httpx
 import pytest
 
+from accounts.kernel import ids
 from dispatch import gateways
 from dispatch.kernel.asking import read
 from providers.selectors import DeploymentView
@@ -42,3 +44,28 @@ class TestTarget:
 
     def test_an_address_that_the_operator_allowed_is_called(self) -> None:
         assert reason(replace(ONE, endpoint_url="http://127.0.0.1:1", private_endpoint=True)) == "connection"
+
+
+class TestNaming:
+    def test_the_providers_meter_learns_what_our_record_names(self) -> None:
+        seen: list[httpx.Headers] = []
+
+        def engine(request: httpx.Request) -> httpx.Response:
+            seen.append(request.headers)
+            return httpx.Response(200, content=b"data: [DONE]\n\n")
+
+        async def call(named: gateways.Named | None) -> None:
+            async with httpx.AsyncClient(transport=httpx.MockTransport(engine)) as http:
+                private = replace(ONE, endpoint_url="http://127.0.0.1:1", private_endpoint=True)
+                async for _ in gateways.complete(http, private, ASKED, key="", max_tokens=7, named=named):
+                    pass
+
+        asyncio.run(call(gateways.Named("req-1", UUID(int=5), "abc")))
+        asyncio.run(call(None))
+
+        sent = {name: value for name, value in seen[0].items() if name.startswith("x-tokenspot-")}
+        assert sent == {
+            "x-tokenspot-request": "req-1", "x-tokenspot-allocation": ids.encode("alc", UUID(int=5)),
+            "x-tokenspot-card": "abc", "x-tokenspot-max-tokens": "7",
+        }  # fmt: skip
+        assert not any(name.startswith("x-tokenspot-") for name in seen[1])
