@@ -16,7 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/openapi.json", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
     *(path("api/v1/", include(f"{app}.api.urls")) for app in _API),
-    *(path("", include(f"{app}.urls")) for app in ["accounts", "market", "providers", "billing"]),
+    *(path("", include(f"{app}.urls")) for app in ["accounts", "market", "providers", "metering_ingest", "billing"]),
 ]
 
 handler404 = "config.health.not_found"

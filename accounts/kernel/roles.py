@@ -11,6 +11,7 @@ SCOPES = (
     "inference",
     "usage:read",
     "usage:write",
+    "disputes:write",
     "billing:read",
     "billing:write",
     "keys:write",
@@ -19,8 +20,8 @@ SCOPES = (
 _READ = {"market:read", "orders:read", "offers:read", "usage:read"}
 ROLES: dict[str, frozenset[str]] = {
     "owner": frozenset(SCOPES),
-    "trader": frozenset(_READ | {"orders:write", "inference", "billing:read", "keys:write"}),
-    "provider": frozenset(_READ | {"offers:write", "usage:write", "billing:read", "keys:write"}),
-    "finance": frozenset(_READ | {"billing:read", "billing:write"}),
+    "trader": frozenset(_READ | {"orders:write", "inference", "disputes:write", "billing:read", "keys:write"}),
+    "provider": frozenset(_READ | {"offers:write", "usage:write", "disputes:write", "billing:read", "keys:write"}),
+    "finance": frozenset(_READ | {"disputes:write", "billing:read", "billing:write"}),
     "viewer": frozenset(_READ),
 }

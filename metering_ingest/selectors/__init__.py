@@ -11,6 +11,7 @@ from metering_ingest.selectors.cases import (
     waiting_of,
 )
 from metering_ingest.selectors.checks import Breach, verify
+from metering_ingest.selectors.disputes import DisputeView, disputes_many, disputes_wanting_money
 from metering_ingest.selectors.usage import (
     BucketView,
     RecordView,
@@ -23,7 +24,6 @@ from metering_ingest.selectors.usage import (
     settled_after,
     totals,
 )
-from metering_ingest.selectors_disputes import DisputeView, disputes_many, disputes_wanting_money
 
 __all__ = [
     "Breach",

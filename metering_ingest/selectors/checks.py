@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from metering_ingest.selectors import reconciliation_checks
+
 
 @dataclass(frozen=True, slots=True)
 class Breach:
@@ -23,7 +25,7 @@ def verify() -> list[Breach]:
         for rule, what, says, sql in _RULES:
             cursor.execute(sql)
             found += [Breach(rule, f"{what} {row[0]}", says.format(*row[1:])) for row in cursor.fetchall()]
-    return found
+    return found + [Breach(*one) for one in reconciliation_checks.breaches()]
 
 
 _ROLL_UP_DIFFERS = """

@@ -20,13 +20,13 @@ from accounts.services import audit
 from market import selectors as market
 from market.selectors import AllocationView
 from metering_ingest import locks
-from metering_ingest import selectors_disputes as reads
 from metering_ingest.kernel import comparing
 from metering_ingest.kernel import dispute_rules as rules
 from metering_ingest.kernel.comparing import Comparison, Minute
 from metering_ingest.kernel.dispute_rules import Deadlines
 from metering_ingest.reconciliation_models import Dispute, DisputeEvent, DisputeMinute
-from metering_ingest.selectors_disputes import NoSuchDispute
+from metering_ingest.selectors import disputes as reads
+from metering_ingest.selectors.disputes import NoSuchDispute
 from metering_ingest.services import amending, evidence
 from metering_ingest.services.recomputing import recomputed
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from accounts.kernel import ids
 from market.selectors import AllocationView
-from metering_ingest import selectors_reconciliation as reads
 from metering_ingest.kernel.comparing import Comparison, Joined, Minute, Sums, minute_of
 from metering_ingest.reconciliation_models import Dispute, DisputeEvidence
-from metering_ingest.selectors_reconciliation import Record
+from metering_ingest.selectors import reconciliation as reads
+from metering_ingest.selectors.reconciliation import Record
 
 # A text of this many requests has some ten megabytes; of more, only those that differ are written.
 MOST_REQUESTS = 20_000

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from market.selectors import AllocationView
-from metering_ingest import selectors_reconciliation as reads
 from metering_ingest.kernel.comparing import Comparison, Terms, compare
+from metering_ingest.selectors import reconciliation as reads
 from token_standard.catalogue import card_by_digest
 
 

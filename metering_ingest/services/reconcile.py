@@ -12,8 +12,8 @@ from django.db import connection, transaction
 from market import selectors as market
 from market.selectors import AllocationView
 from metering_ingest import locks
-from metering_ingest import selectors_reconciliation as reads
 from metering_ingest.kernel.comparing import Minute, Sums
+from metering_ingest.selectors import reconciliation as reads
 from metering_ingest.services import disputes
 from metering_ingest.services.recomputing import recomputed
 

@@ -12,10 +12,12 @@ from django.db import IntegrityError, connection, transaction
 
 from accounts.kernel import ids
 from accounts.models import AuditEvent
-from metering_ingest import selectors_disputes as reads
 from metering_ingest.kernel import comparing
 from metering_ingest.kernel import dispute_rules as rules
 from metering_ingest.reconciliation_models import Dispute, DisputeEvent
+from metering_ingest.selectors import buckets_of, verify
+from metering_ingest.selectors import disputes as reads
+from metering_ingest.selectors.reconciliation import minutes_of
 from metering_ingest.services import disputes
 from metering_ingest.services.reconcile import reconcile_due
 from tests.metering_ingest.meters import OVER, send
@@ -293,3 +295,79 @@ class TestKept:
             connection.cursor().execute("UPDATE metering_dispute SET credited_micro_st = 1")
         with pytest.raises(disputes.WrongState):
             disputes.reply(dispute.id, note="x", actor=bought.buyer, now=OVER)
+
+
+class TestAmending:
+    def test_what_only_the_signing_agent_counted_becomes_the_gateways(self, bought: Bought) -> None:
+        send(bought, "gateway", range(2))
+        send(bought, "agent", range(3))
+        reconcile_due(now=OVER, quiet_seconds=0)
+        dispute = Dispute.objects.get()
+        at = proposed(bought, dispute)
+        disputes.escalate(dispute.id, reason="Count it.", actor=bought.provider, now=at)
+        disputes.decide(dispute.id, credited_micro_st=0, amend=True, reason="Logs.", actor=bought.operator, now=at)
+
+        dispute.refresh_from_db()
+        (bucket,) = buckets_of([dispute.allocation_id])
+        assert dispute.amended
+        assert (bucket.records, bucket.micro_st) == (3, 3 * send_worth(bought))
+        reconcile_due(now=at, quiet_seconds=0)
+        assert {one.state for one in minutes_of(dispute.allocation_id)} == {comparing.MATCHED}
+        assert verify() == []
+
+    def test_a_differing_count_is_voided_and_counted_anew(self, bought: Bought) -> None:
+        send(bought, "gateway", [0], prompt=1_000)
+        for meter in ("agent", "buyer"):
+            send(bought, meter, [0])
+        reconcile_due(now=OVER, quiet_seconds=0)
+        dispute = Dispute.objects.get()
+        at = proposed(bought, dispute)
+        for actor in (bought.provider, bought.buyer):
+            disputes.accept(dispute.id, actor=actor, now=at)
+
+        (bucket,) = buckets_of([dispute.allocation_id])
+        assert (bucket.records, bucket.micro_st) == (1, send_worth(bought))
+        assert verify() == []
+
+    def test_silence_never_costs_the_buyer_more(self, bought: Bought) -> None:
+        send(bought, "gateway", [0], prompt=1_000)
+        for meter in ("agent", "buyer"):
+            send(bought, meter, [0])
+        reconcile_due(now=OVER, quiet_seconds=0)
+        dispute = Dispute.objects.get()
+        for hours in (72, 144):
+            disputes.advance_due(now=OVER + hours * HOURS)
+
+        dispute.refresh_from_db()
+        assert dispute.state == rules.ESCALATED
+
+
+class TestVerify:
+    @pytest.mark.parametrize(
+        ("table", "statement", "rule"),
+        [
+            ("dispute", "UPDATE metering_dispute SET freeze_micro_st = freeze_micro_st * 9", "disputes <= counted"),
+            ("dispute_event", "DELETE FROM metering_dispute_event WHERE kind = 'resolved'", "resolved = outcome event"),
+            ("dispute", "UPDATE metering_dispute SET credited_micro_st = 1", "resolved = outcome event"),
+            ("dispute_event", "DELETE FROM metering_dispute_event WHERE kind = 'opened'", "opened with evidence"),
+            ("dispute_minute", "DELETE FROM metering_dispute_minute", "opened with evidence"),
+            ("dispute_evidence", "UPDATE metering_dispute_evidence SET content = 'x'", "evidence = its hash"),
+            ("dispute_minute", "UPDATE metering_dispute_minute SET allocation_id = gen_random_uuid()",
+             "a dispute's minutes are its allocation's"),
+            ("dispute", "UPDATE metering_dispute SET buyer_id = seller_id", "a dispute's parties are its allocation's"),
+        ],
+    )  # fmt: skip
+    def test_names_whatever_was_tampered_with(self, bought: Bought, table: str, statement: str, rule: str) -> None:
+        dispute = hard(bought)
+        resolved = "resolved" in statement or "credited" in statement
+        if resolved:
+            for at in (72, 144):
+                disputes.advance_due(now=OVER + at * HOURS)
+        assert verify() == []
+        connection.check_constraints()
+
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE metering_{table} DISABLE TRIGGER USER")
+            cursor.execute(statement)
+        assert rule in {one.rule for one in verify()}
+        assert Dispute.objects.filter(id=dispute.id).exists()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
-from metering_ingest import selectors_reconciliation as reads
 from metering_ingest.kernel import comparing
 from metering_ingest.reconciliation_models import Compared, Comparison, Dispute
+from metering_ingest.selectors import reconciliation as reads
+from metering_ingest.selectors import verify
 from metering_ingest.services.reconcile import reconcile_due
 from tests.metering_ingest.meters import OVER, SENT, send
 from tests.metering_ingest.scene import HOUR, Bought, build
@@ -116,3 +118,34 @@ class TestReads:
         page = reads.comparisons(bought.buyer, limit=2)
         more = reads.comparisons(bought.buyer, before=(page[1].minute, page[1].allocation_id))
         assert [one.minute.minute for one in more] == [0]
+
+
+class TestVerify:
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE metering_comparison SET gateway_prompt = gateway_prompt + 1 WHERE state = 'hard'",
+            "UPDATE metering_comparison SET agent_micro_st = agent_micro_st + 1 WHERE state = 'matched'",
+            "UPDATE metering_comparison SET state = 'matched' WHERE state = 'hard'",
+            "UPDATE metering_comparison SET state = 'waiting' WHERE state = 'hard'",
+            "UPDATE metering_comparison SET over_micro_st = 0 WHERE state = 'hard'",
+            "UPDATE metering_comparison SET causes = '' WHERE state = 'hard'",
+            "DELETE FROM metering_comparison WHERE state = 'matched'",
+        ],
+    )  # fmt: skip
+    def test_names_a_comparison_that_its_records_do_not_give(self, bought: Bought, statement: str) -> None:
+        send(bought, "gateway", range(3))
+        send(bought, "agent", range(2))
+        reconcile_due(now=OVER, quiet_seconds=0)
+        assert verify() == []
+
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+        assert {one.rule for one in verify()} == {"comparison = recomputed"}
+
+    def test_what_still_waits_is_no_breach(self, bought: Bought) -> None:
+        send(bought, "gateway", range(3))
+        send(bought, "agent", range(2))
+        reconcile_due(now=SENT, quiet_seconds=0)
+
+        assert verify() == []

@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -123,7 +123,7 @@ def live_counts(allocation_ids: Collection[UUID]) -> dict[UUID, list[Count]]:
     """All records of these allocations that were not taken back."""
     found: defaultdict[UUID, list[Count]] = defaultdict(list)
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT r.allocation_id, {_COUNT} {_LIVE} ", [list(allocation_ids)])
+        cursor.execute(f"SELECT r.allocation_id, {_COUNT} {_LIVE}", [list(allocation_ids)])
         for allocation_id, *count in cursor.fetchall():
             found[allocation_id].append(Count(*count))
     return found
@@ -141,10 +141,30 @@ def live_records(allocation_id: UUID) -> list[Record]:
 
 
 _COUNT = """r.meter, r.request_id, r.occurred_at, r.prompt_tokens, r.cached_tokens, r.completion_tokens,
-    r.billable_tokens, r.micro_st, r.max_tokens, r.received_at, '', 1,
+    r.billable_tokens, r.micro_st, r.max_tokens, r.received_at, r.served_format, coalesce(r.aggregate_records, 1),
     r.evidence = 'signed'"""
 _LIVE = """FROM metering_usage_record r JOIN metering_usage_key k ON k.key = r.key
-    WHERE r.allocation_id = ANY(%s)"""
+    WHERE r.allocation_id = ANY(%s) AND NOT EXISTS (SELECT 1 FROM metering_reversal v WHERE v.key = r.key)"""
+
+
+def allocations_of_requests(
+    organisation_id: UUID, request_ids: Collection[str], *, between: tuple[datetime, datetime]
+) -> dict[str, tuple[UUID, str]]:
+    """The allocation and card of those of a party's requests that the gateway counted."""
+    first, last = between
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT r.request_id, r.allocation_id, r.card_digest FROM market_allocation a "
+            "JOIN market_product p ON p.id = a.product_id "
+            "JOIN metering_usage_record r ON r.allocation_id = a.id AND r.meter = 'gateway' "
+            "WHERE (a.buyer_id = %s OR a.seller_id = %s) AND r.request_id = ANY(%s) AND p.window_end > %s AND p.window_start < %s",
+            [organisation_id, organisation_id, list(request_ids), first - _AROUND, last + _AROUND],
+        )
+        return {request_id: (allocation_id, digest) for request_id, allocation_id, digest in cursor.fetchall()}
+
+
+# A party's clock may be wrong by as much and its receipt still finds its request.
+_AROUND = timedelta(hours=1)
 
 
 def comparisons(
@@ -189,7 +209,7 @@ SELECT c.allocation_id, c.minute, {_SUMS}, c.state, c.causes, c.over_micro_st, c
     c.compared_at, d.dispute_id, a.buyer_id, a.seller_id
 FROM metering_comparison c JOIN market_allocation a ON a.id = c.allocation_id
 LEFT JOIN metering_dispute_minute d ON d.allocation_id = c.allocation_id AND d.minute = c.minute
-"""  # noqa: S608  (our own words)
+"""
 
 
 def _mine(actor: Actor) -> tuple[str, list[Any]]:
@@ -244,3 +264,46 @@ ORDER BY p.window_start DESC, a.id DESC LIMIT %s
 def _in_order(words: str | None) -> tuple[str, ...]:
     said = set((words or "").split())
     return tuple(cause for cause in CAUSES if cause in said)
+
+
+@dataclass(frozen=True, slots=True)
+class DayOfMeter:
+    """One delivery day of a seller: what was compared of it, and what the two meters counted."""
+
+    day: date
+    requests: int
+    compared_micro_st: int
+    matched_micro_st: int
+    gateway_tokens: int
+    agent_tokens: int
+    value_micros: int
+    lost: int
+
+
+def days_of(seller_id: UUID, *, since: datetime) -> list[DayOfMeter]:
+    """The days on which a seller's agent and the gateway were compared, in order; days are the market's."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DAYS, {"seller": seller_id, "since": since})
+        return [DayOfMeter(*row) for row in cursor.fetchall()]
+
+
+_DAYS = """
+WITH compared AS (
+    SELECT (c.minute AT TIME ZONE 'Asia/Shanghai')::date AS day, c.*, a.price_micros
+    FROM market_allocation a JOIN metering_comparison c ON c.allocation_id = a.id
+    WHERE a.seller_id = %(seller)s AND c.minute >= %(since)s AND c.state IN ('matched', 'soft', 'hard')
+), lost AS (
+    SELECT (resolved_at AT TIME ZONE 'Asia/Shanghai')::date AS day, count(*) AS n FROM metering_dispute
+    WHERE seller_id = %(seller)s AND credited_micro_st > 0 AND resolved_at >= %(since)s GROUP BY 1
+), days AS (
+    SELECT day, sum(gateway_records)::bigint AS requests, sum(gateway_micro_st)::bigint AS compared,
+        coalesce(sum(gateway_micro_st) FILTER (WHERE state = 'matched'), 0)::bigint AS matched,
+        sum(gateway_prompt + gateway_completion)::bigint AS gateway,
+        sum(agent_prompt + agent_completion)::bigint AS agent,
+        (sum(gateway_micro_st::numeric * price_micros) / 1e12)::bigint AS value
+    FROM compared GROUP BY 1
+)
+SELECT day, coalesce(d.requests, 0), coalesce(d.compared, 0), coalesce(d.matched, 0), coalesce(d.gateway, 0),
+    coalesce(d.agent, 0), coalesce(d.value, 0), coalesce(l.n, 0)
+FROM days d FULL JOIN lost l USING (day) ORDER BY day
+"""

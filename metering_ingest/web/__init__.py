@@ -1,0 +1,1 @@
+"""Pages of metering: what the meters counted, and disputes about it."""

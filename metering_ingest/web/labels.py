@@ -1,0 +1,69 @@
+"""Words of comparisons and disputes for people."""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from metering_ingest.kernel import comparing
+from metering_ingest.kernel import dispute_rules as rules
+
+STATES: dict[str, tuple[str | Promise, str]] = {
+    comparing.MATCHED: (_("Matched"), "good"),
+    comparing.WAITING: (_("Waiting for late records"), "live"),
+    comparing.SINGLE: (_("One witness only"), "idle"),
+    comparing.SOFT: (_("Soft difference"), "warn"),
+    comparing.HARD: (_("Hard difference"), "bad"),
+}
+CAUSES: dict[str, str | Promise] = {
+    comparing.MISSING_AT_AGENT: _("the provider's agent lacks a request"),
+    comparing.MISSING_AT_GATEWAY: _("the gateway lacks a request"),
+    comparing.PROMPT: _("prompt tokens differ"),
+    comparing.CACHED: _("cached tokens differ"),
+    comparing.COMPLETION: _("completion tokens differ"),
+    comparing.ST: _("stored standard tokens do not follow from the counts"),
+    comparing.OVERRUN: _("generated beyond the request's limit; not billed"),
+    comparing.WORSE_FORMAT: _("served in a coarser format than sold"),
+    comparing.AGGREGATE: _("the agent reported sums"),
+}
+DISPUTE_STATES: dict[str, tuple[str | Promise, str]] = {
+    rules.OPEN: (_("Open"), "live"),
+    rules.PROPOSED: (_("Proposed"), "warn"),
+    rules.ESCALATED: (_("With staff"), "warn"),
+    rules.RESOLVED: (_("Resolved"), "good"),
+}
+SIDES: dict[str, str | Promise] = {
+    rules.RULE: _("The rule"),
+    rules.BUYER: _("The buyer"),
+    rules.SELLER: _("The provider"),
+    rules.OPERATOR: _("The operator"),
+}
+EVENTS: dict[str, str | Promise] = {
+    "opened": _("Opened"),
+    "replied": _("Replied"),
+    "proposed": _("Outcome proposed"),
+    "accepted": _("Accepted"),
+    "escalated": _("Handed to staff"),
+    "decided": _("Decided"),
+    "resolved": _("Resolved"),
+}
+RULES: dict[str, str | Promise] = {
+    rules.GATEWAY_STANDS: _("The gateway's count stands: no two witnesses agree against it."),
+    rules.WITNESSES_AGREE: _("The provider's agent and the buyer agree against the gateway; their count is taken."),
+    rules.RECOMPUTED: _("What was stored beyond its own counts goes back."),
+    rules.SIGNED_COUNTS: _("Requests that only the agent counted, and signed, are taken over."),
+}
+REFUSALS: dict[str, str | Promise] = {
+    "dispute_window_over": _("This delivery day can no longer be contested: seven days have passed since its close."),
+    "nothing_to_contest": _("There is nothing to contest: the counts agree, or a dispute has these minutes already."),
+    "still_waiting": _("Late records are still waited for. Contest it when that is over."),
+    "dispute_state": _("The dispute has moved on; look at its state."),
+    "bad_amount": _("The buyer gets back at most what is frozen."),
+    "reason_missing": _("Say why in a few words."),
+    "forbidden": _("Your organisation cannot do this here."),
+}
+
+
+def causes(words: tuple[str, ...]) -> list[str | Promise]:
+    """Causes as sentences' parts, in order."""
+    return [CAUSES.get(word, word) for word in words]
