@@ -22,8 +22,8 @@ from ledger import selectors as ledger_reads
 from ledger import services as ledger
 from ledger.services import Leg, TransferDraft
 from market import selectors as market
-from metering_ingest import selectors_disputes as metering
-from metering_ingest.selectors_disputes import DisputeView
+from metering_ingest import selectors as metering
+from metering_ingest.selectors import DisputeView
 
 # Where the rest comes from when the seller had less than it would have to give back.
 _Amount = tuple[UUID | None, str, int]  # whose, which account, by how much it grows
