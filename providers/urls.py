@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from providers.web import devices, views
+from providers.web import agents, devices, views
 
 app_name = "providers"
 urlpatterns = [
@@ -26,4 +26,11 @@ urlpatterns = [
         name="retire_deployment",
     ),
     path("provider/hardware/deployments/<str:public_id>/rating/", views.RatingPage.as_view(), name="rating"),
+    path("provider/agents/", agents.Agents.as_view(), name="agents"),
+    path("provider/agents/<str:public_id>/token/", agents.AgentAction.as_view(action="new_token"), name="agent_token"),
+    path("provider/agents/<str:public_id>/park/", agents.AgentAction.as_view(action="park"), name="park_agent"),
+    path(
+        "provider/agents/<str:public_id>/release/", agents.AgentAction.as_view(action="release"), name="release_agent"
+    ),
+    path("provider/agents/<str:public_id>/revoke/", agents.AgentAction.as_view(action="revoke"), name="revoke_agent"),
 ]
