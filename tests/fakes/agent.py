@@ -83,6 +83,7 @@ class AgentProcess:
         self.arguments = arguments
         self.prefix = prefix
         self.preexec = preexec
+        self.plain_loop = False  # as where uvloop is not installed
         self.process: subprocess.Popen[bytes] | None = None
         self.log = state.parent / f"{state.name}.log"
 
@@ -99,6 +100,12 @@ class AgentProcess:
         assert done.returncode == 0, done.stderr
 
     def start(self, *more: str) -> subprocess.Popen[bytes]:
+        path = os.environ.get("PYTHONPATH", "")
+        if self.plain_loop:
+            without = self.state.parent / "without-uvloop"
+            without.mkdir(exist_ok=True)
+            (without / "uvloop.py").write_text("raise ImportError")
+            path = f"{without}:{path}"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -108,7 +115,7 @@ class AgentProcess:
                 stdout=log,
                 stderr=log,
                 preexec_fn=self.preexec,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path},
             )  # fmt: skip
         return self.process
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import json
 import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tokenspot_client.agent import config as settings
@@ -49,9 +51,20 @@ def run(options: argparse.Namespace) -> int:
     from tokenspot_client.agent.running import Agent
 
     try:
-        return asyncio.run(Agent(config).run())
+        with asyncio.Runner(loop_factory=_loops()) as runner:
+            return runner.run(Agent(config).run())
     except (identity.NoIdentity, state.AlreadyRunning, OSError, ValueError) as error:
         return _say(f"not running: {error}", 1)
+
+
+def _loops() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed: a proxy of many small chunks then costs less."""
+    try:
+        loops = importlib.import_module("uvloop")
+    except ImportError:
+        return None
+    made: Callable[[], asyncio.AbstractEventLoop] = loops.new_event_loop
+    return made
 
 
 def status(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from tokenspot_client.agent.entries import FIELDS, LogFormat
 
 DEFAULT_STATE = "~/.tokenspot-agent"
 ENVIRONMENT = "TOKENSPOT_AGENT_"
+_FORMAT = re.compile(r"[\x21-\x7e]{1,20}")
+_NAME = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 class BadConfig(ValueError):
@@ -134,6 +137,11 @@ def _check(config: Config) -> None:
         raise BadConfig("spool_mb must be 1 or more")
     if not 1 <= config.send_interval <= 3600 or config.metrics_interval < 1:
         raise BadConfig("intervals are seconds, 1 or more")
+    formats = [config.served_format, *(entry.form.served_format for entry in config.logs)]
+    if any(told is not None and not _FORMAT.fullmatch(str(told)) for told in formats):
+        raise BadConfig("served_format is a word of at most 20 characters, as fp8")
+    if not all(_NAME.fullmatch(told) for told in (config.source, *(entry.form.source for entry in config.logs))):
+        raise BadConfig("source is a name without spaces, of at most 255 characters")
     names = [str(log.path) for log in config.logs]
     if len(set(names)) != len(names):
         raise BadConfig("a log is named twice")

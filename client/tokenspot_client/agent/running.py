@@ -126,7 +126,10 @@ class Agent:
         self._keeper.join()
         self._sync()
         done = self.delivery.finish(within=self._config.drain_seconds)
-        self._sync()
+        try:
+            self.spool.close()
+        except OSError as error:
+            self._disk_problem(error)
         self._tell()
         left = self.spool.backlog()["records"]
         log.info("stopped; %s", "the platform has everything" if done else f"{left} records wait in the spool")

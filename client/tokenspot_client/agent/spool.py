@@ -30,6 +30,7 @@ from tokenspot_client.agent.losses import Losses
 from tokenspot_client.agent.records import Record
 
 log = logging.getLogger("tokenspot.agent")
+_SYNCS_A_POSITION = 10
 _WAITING = 10_000  # records kept in memory while the disk is full
 _PROMISED_AHEAD = 4  # files of backlog that a checkpoint may promise
 
@@ -67,7 +68,7 @@ class Spool:
         self._risked = (0, 0)  # the tokens of those
         self._dirty = self._positions_dirty = False
         self._unsynced: list[int] = []
-        self._rewrites = 0
+        self._rewrites = self._syncs = 0
         self.new_epoch = ""  # why this start began one
         self.segments = self._scan()
         self.cursor, self._base = self._find_cursor()
@@ -91,6 +92,7 @@ class Spool:
         with self.lock:
             if source is not None and position is not None:
                 self.positions[source] = position
+                self._positions_dirty = True
             if self._waiting or not self._append(line, record.prompt, record.generated):
                 self._wait(line, record.prompt, record.generated)
 
@@ -123,11 +125,18 @@ class Spool:
             os.close(earlier)
         with self.lock:
             self._durable = mark
-            if dirty or self._positions_dirty:
-                files.replace_json(self._positions_path, self.positions)
-                self._positions_dirty = False
-            self._drop_confirmed()
+            self._syncs += 1
+            dropping = len(self.segments) > 1 and self.segments[0].number < self.cursor.segment
+            if self._positions_dirty and (dropping or self._syncs % _SYNCS_A_POSITION == 0):
+                self._save_positions()
+            if dropping:
+                self._drop_confirmed()
         self.losses.save()
+
+    def _save_positions(self) -> None:
+        """Now and then, and before files go that hold later ones."""
+        files.replace_json(self._positions_path, self.positions)
+        self._positions_dirty = False
 
     def batch(self, *, most: int, most_bytes: int) -> Batch | None:
         """The next records to send, from what is on disk; None when all is confirmed.
@@ -191,6 +200,8 @@ class Spool:
     def close(self) -> None:
         """Force the rest to disk and let go of the files."""
         self.sync()
+        with self.lock:
+            self._save_positions()
         os.close(self._descriptor)
 
     # Below, the lock is held.

@@ -44,7 +44,7 @@ class Reading:
             pass
 
     def restart(self) -> None:
-        self.spool.sync()
+        self.spool.close()
         self.follower.close()
         self._open()
 

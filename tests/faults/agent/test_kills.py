@@ -49,6 +49,7 @@ class TestProxy:
                 limits = httpx.Limits(max_connections=8)
                 async with httpx.AsyncClient(limits=limits, timeout=20) as http:
                     for life in range(8 * TIMES):
+                        agent.plain_loop = life % 2 == 0
                         agent.start()
                         await asyncio.to_thread(wait_for, lambda: listening(port))
                         asked = asyncio.gather(*(requests(http, f"{life}-{lane}") for lane in range(6)))
@@ -165,7 +166,7 @@ def settle(agent: AgentProcess, path: Path) -> None:
         status = path.stat()
         return (told.get("ino"), told.get("offset")) == (status.st_ino, status.st_size)
 
-    wait_for(read_up, within=20)
+    wait_for(read_up, within=20, every=0.2)
     agent.kill()
     for old in path.parent.glob(f"{path.name}.*"):
         old.unlink()

@@ -17,6 +17,7 @@ from tokenspot_client.agent.records import BadRecord, Record, record_id
 from tokenspot_client.engines.usage import Usage
 
 log = logging.getLogger("tokenspot.agent")
+_IDLE_SECONDS = 120  # a client that says nothing so long is let go
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,8 @@ class Proxy:
             for exchange in list(self._open):
                 if exchange.busy and exchange.heard < oldest:
                     exchange.overdue()
+                elif exchange.heard < time.monotonic() - _IDLE_SECONDS:
+                    exchange.close_when_idle()
 
 
 def _drafted(usage: Usage) -> int | None:

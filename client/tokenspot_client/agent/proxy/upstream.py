@@ -7,7 +7,7 @@ import logging
 import ssl
 import time
 from collections import deque
-from typing import Protocol
+from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 import h11
@@ -22,7 +22,7 @@ class Answering(Protocol):
     """Who waits for an answer."""
 
     def on_head(self, status: int, reason: bytes, headers: Headers) -> None: ...
-    def on_data(self, data: bytes) -> None: ...
+    def on_data(self, data: bytes, *, last: bool = False) -> None: ...
     def on_end(self) -> None: ...
     def on_broken(self, *, began: bool, reused: bool) -> None: ...
 
@@ -39,8 +39,7 @@ class Upstream(asyncio.Protocol):
         self.idle_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
 
     def request(self, waiting: Answering, method: bytes, target: bytes, headers: Headers, body: bytes) -> None:
         """Send a request; ``waiting`` hears of its answer."""
@@ -88,7 +87,7 @@ class Upstream(asyncio.Protocol):
             if isinstance(event, h11.InformationalResponse):
                 continue
             if parts:
-                self._waiting.on_data(b"".join(parts))
+                self._waiting.on_data(b"".join(parts), last=isinstance(event, h11.EndOfMessage))
             if isinstance(event, h11.EndOfMessage):
                 self._finish()
             elif isinstance(event, h11.ConnectionClosed):
