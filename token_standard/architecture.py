@@ -16,13 +16,18 @@ FLOPS_PER_WEIGHT = 2  # one multiply, one add
 GATED_MATRICES = 3  # gate, up, down
 PLAIN_MATRICES = 2  # up, down
 
-_NOT_COUNTS = {"attention", "experts", "windows", "sparse", "kind", "gated"}
+_NOT_COUNTS = {"attention", "experts", "windows", "sparse", "linear", "kind", "gated", "output_gate"}
 _MAY_BE_ZERO = {
     "Architecture": {"intermediate", "adapter_weights"},
     "Experts": {"shared"},
     "LatentAttention": {"q_rank"},
+    "LinearAttention": {"convolution"},
 }
-_LEFT_OUT_WHEN_UNUSED = ("sparse", "adapter_weights")  # younger than the first cards, whose digests must not change
+# Younger than the first cards, whose digests must not change: absent where unused, also inside the attention.
+_LEFT_OUT_WHEN_UNUSED = ("sparse", "adapter_weights", "linear", "output_gate")
+# FLOP of one token per element of a head's state. Decay 1, outer product 2, read by the query 2; the delta rule
+# first reads what the state holds under the key, 2 more.
+_STATE_FLOPS = {"lightning": 5, "gated_delta": 7}
 
 
 class InvalidArchitecture(TokenStandardError):
@@ -37,10 +42,12 @@ class GroupedAttention:
     kv_heads: int
     head_dim: int
     kind: Literal["grouped"] = "grouped"
+    output_gate: bool = False  # a matrix as large as the queries' gates what the heads give out (Qwen3-Next)
 
     def weights(self, hidden: int) -> int:
-        """Elements of the query, output, key and value matrices of one layer."""
-        return 2 * hidden * self.heads * self.head_dim + 2 * hidden * self.kv_heads * self.head_dim
+        """Elements of the query, output, gate, key and value matrices of one layer."""
+        of_heads = 3 if self.output_gate else 2
+        return of_heads * hidden * self.heads * self.head_dim + 2 * hidden * self.kv_heads * self.head_dim
 
     @property
     def prefill_flops(self) -> int:
@@ -136,6 +143,48 @@ class Sparse:
 
 
 @dataclass(frozen=True)
+class LinearAttention:
+    """``layers`` that keep a state of fixed size instead of keys and values: nothing in them grows with the context.
+
+    Each value head has a state of ``key_dim`` × ``value_dim``. ``gated_delta`` is the gated delta rule (Qwen3-Next),
+    whose queries, keys and values pass a short ``convolution`` of so many taps (0: none) and which computes decay and
+    step size of each head from the token; ``lightning`` (MiniMax-01) decays at a fixed rate. Both gate their output.
+    """
+
+    layers: int
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+    kind: Literal["gated_delta", "lightning"]
+    convolution: int = 0
+
+    def weights(self, hidden: int) -> int:
+        """Elements of one layer: queries, keys, values, gate, output, and of the delta rule two numbers a head."""
+        keys, values = self.key_heads * self.key_dim, self.value_heads * self.value_dim
+        per_head = 2 * self.value_heads if self.kind == "gated_delta" else 0
+        return hidden * (2 * keys + 3 * values + per_head) + self.convolution * self._channels
+
+    @property
+    def state_flops(self) -> int:
+        """FLOP per token and layer that bring the state up to date and read it, by the recurrence."""
+        return _STATE_FLOPS[self.kind] * self._matrix_elements
+
+    @property
+    def state_elements(self) -> int:
+        """Elements kept per sequence and layer: the heads' states, and the inputs that the convolution still needs."""
+        return self._matrix_elements + max(self.convolution - 1, 0) * self._channels
+
+    @property
+    def _matrix_elements(self) -> int:
+        return self.value_heads * self.key_dim * self.value_dim
+
+    @property
+    def _channels(self) -> int:
+        return 2 * self.key_heads * self.key_dim + self.value_heads * self.value_dim
+
+
+@dataclass(frozen=True)
 class Reach:
     """Layers that attend equally far, summed: what one attended position costs. ``width`` None is all positions."""
 
@@ -157,6 +206,8 @@ class Work:
     expert_read: Fraction  # routed experts' elements read per generated token, at the version's expert batch
     kv_elements: int  # written per token
     reaches: tuple[Reach, ...]
+    state_flops: int = 0  # per token, of layers with linear attention
+    state_moved: int = 0  # elements of their states, read and written: for each generated token, and each prompt chunk
 
 
 @dataclass(frozen=True)
@@ -176,11 +227,13 @@ class Architecture:
     windows: tuple[Window, ...] = ()
     sparse: Sparse | None = None
     adapter_weights: int = 0  # elements of LoRA adapters that every token passes through, all layers
+    linear: LinearAttention | None = None  # its layers are among ``layers``
 
     def __post_init__(self) -> None:
-        for part in (self, self.attention, self.experts, self.sparse, *self.windows):
+        for part in (self, self.attention, self.experts, self.sparse, self.linear, *self.windows):
             if part is not None:
                 _check_counts(part)
+        self._check_linear()
         if sum(window.layers for window in self.windows) > self.layers:
             raise InvalidArchitecture("more windowed layers than layers")
         if self.windows and self.sparse:
@@ -191,6 +244,23 @@ class Architecture:
             raise InvalidArchitecture("more expert layers than layers, or top_k above the number of experts")
         if (self.dense_layers > 0) != (self.intermediate > 0):
             raise InvalidArchitecture("intermediate belongs to dense layers: give both or neither")
+
+    def _check_linear(self) -> None:
+        if self.linear is None:
+            return
+        if self.linear.kind not in _STATE_FLOPS:
+            raise InvalidArchitecture(f"no such linear attention: {self.linear.kind!r}")
+        if self.linear.value_heads % self.linear.key_heads:
+            raise InvalidArchitecture("value_heads must be a multiple of key_heads")
+        if self.sparse:
+            raise InvalidArchitecture("sparse attention is of all layers: no linear ones beside it")
+        if self.attention_layers < 1 or self.full_layers < 0:
+            raise InvalidArchitecture("more linear layers than a hybrid model has beside its others")
+
+    @property
+    def attention_layers(self) -> int:
+        """Layers that keep keys and values."""
+        return self.layers - (self.linear.layers if self.linear else 0)
 
     @property
     def expert_layers(self) -> int:
@@ -209,7 +279,8 @@ class Architecture:
     def dense_weights(self) -> int:
         """Elements of all layers that every token uses: attention, dense and shared feed-forward, routers."""
         return (
-            self.layers * self.attention.weights(self.hidden)
+            self.attention_layers * self.attention.weights(self.hidden)
+            + (self.linear.layers * self.linear.weights(self.hidden) if self.linear else 0)
             + self.dense_layers * self._matrices * self.hidden * self.intermediate
             + self._always_on_weights
             + self.layers * self._indexer_weights
@@ -244,12 +315,22 @@ class Architecture:
     @property
     def kv_elements(self) -> int:
         """Key and value elements written per token, all layers."""
-        return self.layers * (self.attention.kv_elements + (self.sparse.index_dim if self.sparse else 0))
+        return self.attention_layers * (self.attention.kv_elements + (self.sparse.index_dim if self.sparse else 0))
 
     @property
     def full_layers(self) -> int:
         """Layers that attend to the whole context."""
-        return self.layers - sum(window.layers for window in self.windows)
+        return self.attention_layers - sum(window.layers for window in self.windows)
+
+    @property
+    def state_flops(self) -> int:
+        """FLOP per token on the states of linear attention, all layers."""
+        return self.linear.layers * self.linear.state_flops if self.linear else 0
+
+    @property
+    def state_elements(self) -> int:
+        """Elements of state kept per sequence, all layers."""
+        return self.linear.layers * self.linear.state_elements if self.linear else 0
 
     def touched_weights(self, tokens: int) -> Fraction:
         """Elements of routed experts that a batch of ``tokens`` reads on average, all layers."""
@@ -266,7 +347,7 @@ class Architecture:
         """FLOP of one generated token that attends to ``context`` positions, before any format's discount."""
         linear = FLOPS_PER_WEIGHT * (self.active_weights + self.head_weights)
         indexing = self.layers * self.sparse.index_flops * context if self.sparse else 0
-        return linear + self.attention.decode_flops * self.attended(context) + indexing
+        return linear + self.attention.decode_flops * self.attended(context) + indexing + self.state_flops
 
     def work(self, *, expert_batch: int) -> Work:
         """The sums that coefficients are made of, routed experts shared by a batch of ``expert_batch`` tokens."""
@@ -278,6 +359,8 @@ class Architecture:
             expert_read=self.touched_weights(expert_batch) / expert_batch,
             kv_elements=self.kv_elements,
             reaches=self._sparse_reaches(self.sparse) if self.sparse else self._reaches(),
+            state_flops=self.state_flops,
+            state_moved=2 * self.state_elements,
         )
 
     def _reaches(self) -> tuple[Reach, ...]:
@@ -330,6 +413,11 @@ def to_json(architecture: Architecture) -> dict[str, Any]:
     """Plain JSON values; :func:`from_json` gives the same architecture back."""
     plain = asdict(architecture)
     plain["windows"] = list(plain["windows"])
+    plain["attention"] = _used(plain["attention"])
+    return _used(plain)
+
+
+def _used(plain: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if value or name not in _LEFT_OUT_WHEN_UNUSED}
 
 
@@ -346,6 +434,7 @@ def from_json(plain: Mapping[str, Any]) -> Architecture:
         values["experts"] = Experts(**values["experts"]) if values.get("experts") else None
         values["windows"] = tuple(Window(**window) for window in values.get("windows", ()))
         values["sparse"] = Sparse(**values["sparse"]) if values.get("sparse") else None
+        values["linear"] = LinearAttention(**values["linear"]) if values.get("linear") else None
         return Architecture(**values)
     except (KeyError, TypeError) as error:
         raise InvalidArchitecture(f"not an architecture: {error}") from error

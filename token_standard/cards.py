@@ -220,13 +220,13 @@ def coefficients(
 ) -> Coefficients:
     """Coefficients, in ST, from what a model computes and reads. Source: README.md, "Formulas"."""
     per_flop, per_byte = 1 / version.flops_per_st, 1 / version.bytes_per_st
-    written = form.v * work.kv_elements
+    written, state = form.v * work.kv_elements, form.v * work.state_moved
 
-    prompt_flops = FLOPS_PER_WEIGHT * work.active_weights / form.pi
-    prompt_bytes = form.w * work.total_weights / version.prefill_chunk + written
-    generated_flops = FLOPS_PER_WEIGHT * (work.active_weights + work.head_weights) / form.pi
+    prompt_flops = FLOPS_PER_WEIGHT * work.active_weights / form.pi + work.state_flops
+    prompt_bytes = (form.w * work.total_weights + state) / version.prefill_chunk + written
+    generated_flops = FLOPS_PER_WEIGHT * (work.active_weights + work.head_weights) / form.pi + work.state_flops
     shared_read = Fraction(work.dense_weights + work.head_weights, version.dense_batch)
-    generated_bytes = form.w * (shared_read + work.expert_read) + written
+    generated_bytes = form.w * (shared_read + work.expert_read) + written + state
 
     def attending(reach: Reach) -> Attending:
         read = form.v * reach.read_elements * per_byte

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     counted = count_configuration(json.loads(options.config.read_text(encoding="utf-8")), tokens=options.tokens)
     linear = 2 * (shape.active_weights + shape.head_weights) * options.tokens
     # Eager attention multiplies the whole square of positions, twice what the causal mask leaves.
-    square = shape.layers * shape.attention.prefill_flops * options.tokens**2
+    square = shape.attention_layers * shape.attention.prefill_flops * options.tokens**2
     ours, theirs = linear + square, counted.linear_flops + counted.attention_flops
     yield f"prompt      {options.tokens} tokens"
     yield f"closed form {linear} FLOP with weights, {square} FLOP of attention over the whole square"

@@ -38,6 +38,9 @@ class Family:
     experts_as_wide_as: str = "moe_intermediate_size"  # the field with one expert's width
     first_dense: int = 0  # first_k_dense_replace where the field is missing
     llama4: bool = False  # alternating experts with a width of their own, chunked attention
+    linear: Literal["gated_delta", "lightning"] | None = None  # what its linear_attention layers are
+    interval: int = 0  # every how many layers one is full attention, where the file does not say; 0: it must
+    output_gate: bool = False  # attn_output_gate where the field is missing
 
 
 _EXPERTS_IN_FULL = "intermediate_size"
@@ -75,6 +78,14 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             names={"num_experts_per_tok": ("experts_per_token",)},
         ),
         "llama4_text": Family(kv_heads=8, head_dim=128, experts_as_wide_as=_EXPERTS_IN_FULL, llama4=True),
+        "qwen3_next": Family(kv_heads=2, head_dim=256, linear="gated_delta", interval=4, output_gate=True),
+        **dict.fromkeys(
+            ("qwen3_5_text", "qwen3_5_moe_text"), Family(linear="gated_delta", interval=4, output_gate=True)
+        ),
+        **dict.fromkeys(
+            ("minimax", "minimax_text_01", "minimax_m1", "MiniMaxM1"),
+            Family(kv_heads=8, experts_as_wide_as=_EXPERTS_IN_FULL, linear="lightning"),
+        ),
         "gpt2": Family(gated=False, names=_GPT2, intermediate_per_hidden=4),
         "gpt_neox": Family(gated=False),
         "opt": Family(gated=False, names={"intermediate_size": ("ffn_dim",)}),
@@ -112,4 +123,13 @@ KNOWN_KEYS = frozenset(
     transformers_version unk_token_id use_cache use_qk_norm use_sliding_window v_head_dim vocab_size
     word_embed_proj_dim _name_or_path
     """.split()  # noqa: SIM905 - a block of words reads better than 150 quoted ones
+)
+
+# Read only of families that have linear attention: of any other they may mean anything.
+LINEAR_KEYS = frozenset(
+    """
+    attn_output_gate attn_type_list block_size full_attention_interval full_attn_alpha_factor full_attn_beta_factor
+    linear_attn_alpha_factor linear_attn_beta_factor linear_conv_kernel_dim linear_key_head_dim linear_num_key_heads
+    linear_num_value_heads linear_value_head_dim mamba_ssm_dtype mlp_alpha_factor mlp_beta_factor mtp_num_hidden_layers
+    """.split()  # noqa: SIM905 - as above
 )

@@ -19,6 +19,8 @@ def with_adapter(shape: Architecture, plain: Mapping[str, Any]) -> Architecture:
     """
     if plain.get("peft_type") != "LORA":
         raise InvalidConfig(f"must be LORA, not {plain.get('peft_type')!r}", field="peft_type")
+    if shape.linear:  # their matrices share names with others of another size
+        raise InvalidConfig("is not counted yet for a model with linear attention", field="target_modules")
     for name in ("rank_pattern", "target_parameters"):
         if plain.get(name):
             raise InvalidConfig("is not counted yet", field=name)

@@ -35,8 +35,9 @@ class Reading:
 
     @property
     def approximate(self) -> bool:
-        """Whether measurement could move the card: routed experts, or sparse attention, without a correction."""
-        return self.architecture.experts is not None or self.architecture.sparse is not None
+        """Whether measurement could move the card: routed experts, sparse or linear attention, without a correction."""
+        shape = self.architecture
+        return any(part is not None for part in (shape.experts, shape.sparse, shape.linear))
 
     def card(self, form: str | None = None) -> Card:
         """The card, in the format of the configuration or another.
@@ -103,13 +104,15 @@ def _notes(plain: Mapping[str, Any], inner: Mapping[str, Any], nested: str, shap
     notes = []
     if nested or "vision_config" in plain or "audio_config" in plain:
         notes.append("multimodal: the language model alone is counted; encoders come on top")
-    if inner.get("num_nextn_predict_layers"):
+    if inner.get("num_nextn_predict_layers") or inner.get("mtp_num_hidden_layers"):
         notes.append("has layers for speculative decoding: only delivered tokens count, so they are left out")
     quantised = inner.get("quantization_config", plain.get("quantization_config"))
     if isinstance(quantised, dict) and (quantised.get("modules_to_not_convert") or quantised.get("ignore")):
         notes.append("some modules keep 16 bits: counted in the width of the others, so bytes are a lower bound")
     if inner.get("model_type") == "llama4_text" and shape.windows:
         notes.append("chunked attention is counted as a window: an upper bound")
+    if shape.linear:
+        notes.append("states of linear attention count in the bytes of keys and values; many engines keep 32 bits")
     if shape.experts:
         notes.append("routed experts without a measured correction")
     return notes

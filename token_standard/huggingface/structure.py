@@ -10,10 +10,11 @@ from token_standard.architecture import (
     GroupedAttention,
     InvalidArchitecture,
     LatentAttention,
+    LinearAttention,
     Sparse,
     Window,
 )
-from token_standard.huggingface.families import FAMILIES, GENERIC, KNOWN_KEYS, Family
+from token_standard.huggingface.families import FAMILIES, GENERIC, KNOWN_KEYS, LINEAR_KEYS, Family
 from token_standard.huggingface.fields import Fields, InvalidConfig
 
 MOST_LAYERS = 2_000
@@ -24,6 +25,7 @@ _SHAPES = re.compile(
     r"expert|moe|heads?$|layers?$|_dim$|_rank$|window|top_?k|ssm|mamba|linear_|index_|conv_|state|ffn|intermediate"
 )
 _COUNTED_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
+_LINEAR = "linear_attention"
 
 
 def architecture(plain: Mapping[str, Any]) -> Architecture:
@@ -35,7 +37,7 @@ def architecture(plain: Mapping[str, Any]) -> Architecture:
     if model_type is not None and not isinstance(model_type, str):
         raise InvalidConfig(f"must be text, not {model_type!r}", field="model_type")
     family = FAMILIES.get(model_type or "", GENERIC)
-    _refuse_unknown(plain, model_type, known=model_type in FAMILIES)
+    _refuse_unknown(plain, model_type, family, known=model_type in FAMILIES)
     fields = Fields(plain, family.names)
     layers = fields.integer("num_hidden_layers", highest=MOST_LAYERS)
     experts = _experts(fields, family, layers)
@@ -51,15 +53,17 @@ def architecture(plain: Mapping[str, Any]) -> Architecture:
             experts=experts,
             windows=() if "index_topk" in fields else _windows(fields, family, layers),
             sparse=_sparse(fields),
+            linear=_linear(fields, family, layers, hidden),
         )
     except InvalidArchitecture as error:
         raise InvalidConfig(str(error)) from error
 
 
-def _refuse_unknown(plain: Mapping[str, Any], model_type: str | None, *, known: bool) -> None:
+def _refuse_unknown(plain: Mapping[str, Any], model_type: str | None, family: Family, *, known: bool) -> None:
     """A field we do not know may double a token's cost. Of a known type only those whose name says shape are looked at."""
+    read = KNOWN_KEYS | LINEAR_KEYS if family.linear else KNOWN_KEYS
     for name, value in plain.items():
-        if name in KNOWN_KEYS or value is None or value in ([], {}, 0, False):
+        if name in read or value is None or value in ([], {}, 0, False):
             continue
         shaped = bool(_SHAPES.search(name)) and not isinstance(value, (float, str))
         if shaped or (not known and isinstance(value, (list, dict, int)) and not isinstance(value, bool)):
@@ -84,13 +88,57 @@ def _attention(fields: Fields, family: Family, hidden: int) -> GroupedAttention 
         kv_heads = heads
     if heads % kv_heads:
         raise InvalidConfig(f"must divide the {heads} heads, not {kv_heads}", field="num_key_value_heads")
+    return GroupedAttention(
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=_head_dim(fields, family, heads, hidden),
+        output_gate=bool(family.linear) and fields.flag("attn_output_gate", default=family.output_gate),
+    )
+
+
+def _head_dim(fields: Fields, family: Family, heads: int, hidden: int) -> int:
     if "head_dim" in fields or family.head_dim:
-        head_dim = fields.integer("head_dim", default=family.head_dim)
-    elif hidden % heads:
+        return fields.integer("head_dim", default=family.head_dim)
+    if hidden % heads:
         raise InvalidConfig(f"is missing, and {hidden} hidden / {heads} heads is not whole", field="head_dim")
-    else:
-        head_dim = hidden // heads
-    return GroupedAttention(heads=heads, kv_heads=kv_heads, head_dim=head_dim)
+    return hidden // heads
+
+
+def _linear(fields: Fields, family: Family, layers: int, hidden: int) -> LinearAttention | None:
+    """The layers with a state of fixed size; none where the family has no such layers, or the file lists none."""
+    if family.linear is None:
+        return None
+    count, field = _linear_layers(fields, family, layers)
+    if not count:
+        return None
+    if count == layers:
+        raise InvalidConfig("leaves no layer with keys and values, and only hybrid models are counted", field=field)
+    if family.linear == "lightning":  # as many heads as the other layers have, of their size, none of them grouped
+        heads = fields.integer("num_attention_heads", highest=MOST_HEADS)
+        size = _head_dim(fields, family, heads, hidden)
+        return LinearAttention(count, heads, heads, size, size, "lightning")
+    return LinearAttention(
+        layers=count,
+        key_heads=fields.integer("linear_num_key_heads", highest=MOST_HEADS),
+        value_heads=fields.integer("linear_num_value_heads", highest=MOST_HEADS),
+        key_dim=fields.integer("linear_key_head_dim"),
+        value_dim=fields.integer("linear_value_head_dim"),
+        kind="gated_delta",
+        convolution=fields.integer("linear_conv_kernel_dim", highest=MOST_LAYERS),
+    )
+
+
+def _linear_layers(fields: Fields, family: Family, layers: int) -> tuple[int, str]:
+    """How many layers have linear attention, and the field that says so."""
+    if "layer_types" in fields:
+        return _layer_types(fields, family, layers).count(_LINEAR), "layer_types"
+    if family.linear == "lightning":
+        kinds = fields.integers("attn_type_list", highest=1)  # 0 is lightning, 1 full attention
+        if len(kinds) != layers:
+            raise InvalidConfig(f"must be a list of {layers}, one for each layer", field="attn_type_list")
+        return kinds.count(0), "attn_type_list"
+    every = fields.integer("full_attention_interval", default=family.interval, highest=MOST_LAYERS)
+    return layers - layers // every, "full_attention_interval"
 
 
 def _experts(fields: Fields, family: Family, layers: int) -> Experts | None:
@@ -158,7 +206,7 @@ def _sparse(fields: Fields) -> Sparse | None:
 
 
 def _windows(fields: Fields, family: Family, layers: int) -> tuple[Window, ...]:
-    kinds = _layer_types(fields, layers)
+    kinds = _layer_types(fields, family, layers)
     if family.llama4:
         return _chunks(fields, kinds, layers)
     windowed = kinds.count("sliding_attention")
@@ -189,14 +237,15 @@ def _windowed(fields: Fields, family: Family, layers: int) -> int:
     return layers
 
 
-def _layer_types(fields: Fields, layers: int) -> list[str]:
+def _layer_types(fields: Fields, family: Family, layers: int) -> list[str]:
     kinds = fields.value("layer_types")
     if kinds is None:
         return []
     if not isinstance(kinds, list) or len(kinds) != layers:
         raise InvalidConfig(f"must be a list of {layers}, one for each layer", field="layer_types")
     for kind in kinds:
-        if not isinstance(kind, str) or kind not in _COUNTED_LAYERS:
+        counted = isinstance(kind, str) and (kind in _COUNTED_LAYERS or (kind == _LINEAR and family.linear))
+        if not counted:
             raise InvalidConfig(f"has {kind!r}, which is not counted yet", field="layer_types")
     return kinds
 

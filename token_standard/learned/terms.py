@@ -214,7 +214,7 @@ def _prompt_attention(shape: Architecture, tokens: float) -> float:
     windows = shape.windows
     if shape.sparse:
         windows = (Window(shape.layers, shape.sparse.top_k),)
-    pairs = (shape.layers - sum(window.layers for window in windows)) * tokens * tokens / 2
+    pairs = (shape.attention_layers - sum(window.layers for window in windows)) * tokens * tokens / 2
     for window in windows:
         inside = min(tokens, window.width)
         pairs += window.layers * (inside * inside / 2 + (tokens - inside) * inside)
