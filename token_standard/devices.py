@@ -126,7 +126,7 @@ def device(name: str) -> Device:
 def spelling(name: str) -> str:
     """What names are compared by: no case, no signs, no maker in front."""
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    return re.sub(r"^(nvidia|amd|geforce|instinct|tesla|gpu)+", "", plain)
+    return re.sub(r"^(nvidia|amd|geforce|instinct|tesla|gpu|huawei|cambricon|moorethreads|kunlunxin|hygon)+", "", plain)
 
 
 @cache

@@ -1,5 +1,6 @@
 """The columns of a table of loads, in the spellings that benchmarks use."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -11,11 +12,17 @@ class InvalidTable(TokenStandardError):
 
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
-    "device": ("hardware", "gpu", "accelerator", "system", "device_name", "gpu_name", "gpu_type"),
-    "devices": ("gpus", "num_gpus", "n_gpus", "gpu_count", "num_devices", "device_count"),
-    "model": ("model_name", "model_path", "model_id"),
+    "device": ("hardware", "gpu", "accelerator", "system", "device_name", "device_type", "gpu_name", "gpu_type"),
+    "devices": ("gpus", "num_gpus", "n_gpus", "gpu_count", "num_devices", "n_devices", "device_count"),
+    "model": ("model_name", "model_path", "model_id", "model_config", "config", "config_path", "model_name_or_path"),
     "format": ("precision", "dtype", "quantization", "number_format"),
-    "tensor_parallel": ("tp", "tp_size", "tensor_parallel_size", "num_tensor_parallel_workers"),
+    "tensor_parallel": (
+        "tp",
+        "tp_size",
+        "tensor_parallel_size",
+        "tensor_parallelism",
+        "num_tensor_parallel_workers",
+    ),
     "data_parallel": ("attention_dp_size", "dp", "dp_size", "data_parallel_size"),
     "pipeline_parallel": ("pp", "pp_size", "pipeline_parallel_size"),
     "engine": ("backend", "framework", "server"),
@@ -23,10 +30,30 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "kind": (),
     "batch": ("batch_size", "static_batch"),
     "concurrency": ("silicon_concurrency", "max_concurrency", "num_concurrent", "concurrent_requests", "users"),
-    "input": ("isl", "input_tokens", "input_length", "input_len", "prompt", "prompt_size", "prompt_tokens"),
-    "output": ("osl", "output_tokens", "output_length", "output_len", "token_size", "generated", "generated_tokens"),
+    "input": (
+        "isl",
+        "input_tokens",
+        "input_length",
+        "input_len",
+        "prompt",
+        "prompt_size",
+        "prompt_tokens",
+        "prompt_length",
+        "prompt_len",
+    ),
+    "output": (
+        "osl",
+        "output_tokens",
+        "output_length",
+        "output_len",
+        "token_size",
+        "generated",
+        "generated_tokens",
+        "completion_tokens",
+    ),
     "tokens": ("num_tokens",),
-    "calibration": ("calibrate", "is_calibration"),
+    "calibration": ("calibrate", "is_calibration", "calibration_flag"),
+    "measured": ("measured_value",),  # in the unit of the answer
     "measured_tpot_ms": (
         "tpot_ms",
         "silicon_tpot_ms",
@@ -35,7 +62,10 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "measured_itl_ms",
         "token_time",
         "token_time_ms",
+        "ms_per_token",
+        "ms_token",
     ),
+    "measured_tpot_s": ("tpot_s", "measured_s", "measured_seconds", "seconds_per_token"),
     "measured_ttft_ms": ("ttft_ms", "silicon_ttft_ms", "ttft", "prompt_time", "prompt_time_ms"),
     "layer_us": ("measured_layer_us", "layer_time_us"),
     "tflops": ("fp16_tflops", "bf16_tflops", "peak_tflops"),
@@ -76,7 +106,7 @@ def header(cells: Iterable[str]) -> Header:
     index: dict[str, int] = {}
     ignored = []
     for at, cell in enumerate(cells):
-        name = _BY_SPELLING.get(cell.strip().strip("\ufeff").lower().replace(" ", "_").replace("-", "_"))
+        name = _BY_SPELLING.get(_spelling(cell))
         if name is None:
             ignored.append(cell)
         elif name in index:
@@ -84,3 +114,8 @@ def header(cells: Iterable[str]) -> Header:
         else:
             index[name] = at
     return Header(index, tuple(ignored))
+
+
+def _spelling(cell: str) -> str:
+    """What names are compared by: ``TPOT (ms)`` and ``tpot-ms`` are ``tpot_ms``."""
+    return re.sub(r"[\W_]+", "_", cell.lower()).strip("_")

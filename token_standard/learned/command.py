@@ -71,16 +71,17 @@ def _add_predict(commands: "argparse._SubParsersAction[Any]") -> None:
             "other rows of their deployment (a layer's: of their device). Where a row has a measured value, the mean\n"
             "error (MAPE) and its 90th percentile follow on standard error; calibration rows do not count."
         ),
-        epilog=f"""columns, and other names they may have (case, spaces and '-' do not matter):
+        epilog=f"""columns, and other names they may have (only letters and digits matter, not case or signs):
 {spellings}
 
 one of concurrency (continuous batching) or batch (all start together; with engine vllm, sglang or trtllm it is read
 as concurrency) is needed, or tokens for one layer. kind (served, static, layer) settles it. model is a name, a
 config.json (its path, from the table's folder or this one, ends in .json), or comes from the shape's columns. device
-is a name, or comes from tflops, gbps and memory_gb. format is fp16 where empty, tensor_parallel 1. Columns not listed
-are ignored, and named on standard error.""",
+is a name, or comes from tflops, gbps and memory_gb. measured is ms per token, or us of a layer. format is fp16
+where empty, tensor_parallel 1. Columns not listed are ignored, and named on standard error.""",
     )
     parser.add_argument("table", metavar="FILE.csv", type=Path)
+    parser.add_argument("--skip", action="store_true", help="leave out rows that cannot be read, and name them")
     parser.set_defaults(run=predict)
 
 
@@ -118,10 +119,12 @@ def predict(options: argparse.Namespace) -> Iterator[str]:
 
     :raises InvalidTable: the table cannot be read.
     """
-    rows, ignored = table.read(options.table)
-    if ignored:
-        print(f"token_standard: columns ignored: {', '.join(ignored)}", file=sys.stderr)
-    answers = estimates(rows)
+    found = table.read(options.table, skip=options.skip)
+    if found.ignored:
+        print(f"token_standard: columns ignored: {', '.join(found.ignored)}", file=sys.stderr)
+    for mistake in found.skipped:
+        print(f"token_standard: left out: {mistake}", file=sys.stderr)
+    answers = estimates(found.rows)
     yield _line(HEAD)
     for answer in answers:
         yield _line(_cells(answer))

@@ -10,6 +10,7 @@ from token_standard import devices as catalogue
 from token_standard.errors import TokenStandardError
 
 TERA, GIGA = 1e12, 1e9
+_NEEDED = {"fp16": "TFLOP/s in 16 bits", catalogue.BANDWIDTH: "GB/s", catalogue.MEMORY: "GB of memory"}
 DEFAULT_LINK_GBPS = 64.0  # of a device given by its figures alone: a PCIe 5 slot
 
 
@@ -66,12 +67,18 @@ def device(name: str) -> Device:
     :raises UnknownDevice: no such name, or figures that the model needs are not known; the message lists those known.
     """
     try:
-        found = of_catalogue(catalogue.device(name))
+        listed = catalogue.device(name)
     except catalogue.UnknownDevice:
-        found = None
-    if found is None:
         known = ", ".join(sorted(each.name for each in devices()))
-        raise UnknownDevice(f"unknown device {name!r}; known: {known}; others by columns tflops, gbps, memory_gb")
+        raise UnknownDevice(
+            f"unknown device {name[:80]!r}; known: {known}; others by columns tflops, gbps, memory_gb"
+        ) from None
+    found = of_catalogue(listed)
+    if found is None:
+        lacking = [title for figure, title in _NEEDED.items() if figure not in listed.figures]
+        raise UnknownDevice(
+            f"nothing is published of {listed.title} on its {', '.join(lacking)}: give tflops, gbps and memory_gb"
+        )
     return found
 
 

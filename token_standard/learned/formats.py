@@ -29,11 +29,36 @@ _FORMATS = {
     "int4": ServedFormat("int4", "fp16", 0.5625, 2.0, 1),
 }
 _SPELLINGS = {
-    "fp16": ("fp16", "bf16", "float16", "bfloat16", "half", "f16", "16bit", "w16a16", "auto"),
+    "fp16": (
+        "fp16",
+        "bf16",
+        "float16",
+        "bfloat16",
+        "half",
+        "f16",
+        "16bit",
+        "w16a16",
+        "auto",
+        "none",
+        "torchfloat16",
+        "torchbfloat16",
+    ),
     "int8": ("int8", "w8a8int8", "smoothquant"),
-    "fp8": ("fp8", "fp8block", "fp8e4m3", "e4m3", "w8a8", "w8a8fp8"),
+    "fp8": ("fp8", "fp8block", "fp8e4m3", "e4m3", "w8a8", "w8a8fp8", "fp8static", "fp8dynamic"),
     "fp4": ("fp4", "nvfp4", "mxfp4", "w4a4"),
-    "int4": ("int4", "int4wo", "w4a16", "awq", "gptq", "4bit", "w4afp16"),
+    "int4": (
+        "int4",
+        "int4wo",
+        "w4a16",
+        "awq",
+        "gptq",
+        "4bit",
+        "w4afp16",
+        "awqmarlin",
+        "gptqmarlin",
+        "awqint4",
+        "gptqint4",
+    ),
 }
 _BY_SPELLING = {spelling: _FORMATS[name] for name, spellings in _SPELLINGS.items() for spelling in spellings}
 

@@ -64,7 +64,7 @@ def _doubt(ranked: tuple[Preference, ...]) -> str:
 def _from_file(options: argparse.Namespace) -> tuple[list[Candidate], Load]:
     if len(options.deployments) > 1 or options.model is not None:
         raise InvalidTable("a file stands alone, without --model and other deployments")
-    rows, _ = table.read(Path(options.deployments[0]))
+    rows = table.read(Path(options.deployments[0])).rows
     loads = {row.load for row in rows}
     if len(loads) != 1 or None in loads:
         raise InvalidTable("all rows must be of one load: the same concurrency, input and output, and no layers")

@@ -45,7 +45,10 @@ def structure_name(name: str) -> str:
     return next(each for each, architecture in known().items() if architecture == wanted)
 
 
-_TUNING = r"instruct|chat|hf|base|it|fp8|fp16|bf16|nvfp4|mxfp4|fp4|int4|awq|gptq|0528|0324|v0\.\d|2507"
+_TUNING = (
+    r"instruct|chat|thinking|hf|base|it|fp8|fp16|bf16|nvfp4|mxfp4|fp4-v2|fp4|int4|int8|w8a8|w4a16|awq|gptq|bnb-4bit|dynamic|"
+    r"0528|0324|0414|v0\.\d|2507"
+)
 
 
 def canonical(name: str) -> str:
@@ -68,8 +71,14 @@ _SAME = {
     "minimax-m2": "minimax-m2.5",
     "minimax-m2.1": "minimax-m2.5",
     "kimi-k2": "kimi-k2.5",
-    "kimi-k2-thinking": "kimi-k2.5",
     "qwen3-235b": "qwen3-235b-a22b",
     "bloom": "bloom-176b",
     "glm5": "glm-5",
+    "qwen2-7b": "qwen2.5-7b",
+    "qwen2-72b": "qwen2.5-72b",
+    "qwq-32b": "qwen2.5-32b",
+    "deepseek-r1-distill-llama-8b": "llama-3-8b",
+    "deepseek-r1-distill-llama-70b": "llama-3-70b",
+    "deepseek-r1-distill-qwen-32b": "qwen2.5-32b",
+    "deepseek-r1-distill-qwen-14b": "qwen2.5-14b",
 }

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 SERVED, STATIC, LAYER = "served", "static", "layer"
 KINDS = (SERVED, STATIC, LAYER)
+LARGEST = 1e12  # of any number of a table; its inverse is the smallest
 _ENGINES = {
     "tensorrt-llm": "trtllm",
     "tensorrtllm": "trtllm",
@@ -48,10 +49,19 @@ class Row:
     layer: float | None
 
 
-def read(path: Path) -> tuple[list[Row], tuple[str, ...]]:
-    """The rows of a CSV file, and its columns that mean nothing here.
+@dataclass(frozen=True)
+class Table:
+    """What a file holds: its rows, the columns that mean nothing here, and, where asked for, the rows left out."""
 
-    :raises InvalidTable: the file cannot be read, or some cells cannot; up to ten of them are named.
+    rows: list[Row]
+    ignored: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+
+def read(path: Path, *, skip: bool = False) -> Table:
+    """The rows of a CSV file; with ``skip`` those that cannot be read are left out, and their mistakes given.
+
+    :raises InvalidTable: the file cannot be read, or none of its rows, or without ``skip`` some; ten are named.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
@@ -71,12 +81,17 @@ def read(path: Path) -> tuple[list[Row], tuple[str, ...]]:
             rows.append(_Cells(number, {name: cells[at].strip() for name, at in head.index.items()}, path.parent).row())
         except TokenStandardError as error:
             mistakes.append(f"row {number}: {error}")
-    if mistakes:
-        more = f"\nand {len(mistakes) - 10} more rows" if len(mistakes) > 10 else ""
-        raise InvalidTable(f"{path}: " + "\n".join(mistakes[:10]) + more)
+    if mistakes and not (skip and rows):
+        hint = f"\n{len(rows)} other rows can be read: --skip leaves these out" if rows else ""
+        raise InvalidTable(f"{path}: {_listed(mistakes)}{hint}")
     if not rows:
         raise InvalidTable(f"{path} has no rows")
-    return rows, head.ignored
+    return Table(rows, head.ignored, tuple(mistakes))
+
+
+def _listed(mistakes: list[str]) -> str:
+    more = f"\nand {len(mistakes) - 10} more rows" if len(mistakes) > 10 else ""
+    return "\n".join(mistakes[:10]) + more
 
 
 @dataclass(frozen=True)
@@ -101,9 +116,9 @@ class _Cells:
             load=None if kind == LAYER else self.load(kind),
             tokens=self.count("tokens") if kind == LAYER else 0,
             calibration=calibration,
-            per_token=self.measured("measured_tpot_ms", 1e-3),
+            per_token=self.per_token(kind),
             first_token=self.measured("measured_ttft_ms", 1e-3),
-            layer=self.measured("layer_us", 1e-6),
+            layer=self.layer(kind),
         )
         if calibration and (row.layer if kind == LAYER else row.per_token or row.first_token) is None:
             raise InvalidTable("column calibration: the row is flagged but has no measured value")
@@ -207,7 +222,11 @@ class _Cells:
         except ValueError:
             raise InvalidTable(f"column {name}: {text!r} is not a number") from None
         if not (isfinite(value) and value > 0):
-            raise InvalidTable(f"column {name}: {text} must be above zero")
+            raise InvalidTable(f"column {name}: {text[:40]} must be above zero")
+        if not 1 / LARGEST <= value <= LARGEST:
+            raise InvalidTable(
+                f"column {name}: {text[:40]} is nothing real, it must be from {1 / LARGEST} to {LARGEST:g}"
+            )
         return value
 
     def count(self, name: str, default: int | None = None) -> int:
@@ -217,6 +236,13 @@ class _Cells:
         if value != int(value):
             raise InvalidTable(f"column {name}: {self.text(name)} must be a whole number")
         return int(value)
+
+    def per_token(self, kind: str) -> float | None:
+        found = self.measured("measured_tpot_ms", 1e-3) or self.measured("measured_tpot_s", 1.0)
+        return found or (None if kind == LAYER else self.measured("measured", 1e-3))
+
+    def layer(self, kind: str) -> float | None:
+        return self.measured("layer_us", 1e-6) or (self.measured("measured", 1e-6) if kind == LAYER else None)
 
     def measured(self, name: str, scale: float) -> float | None:
         return self.number_in(name) * scale if self.text(name) else None

@@ -25,8 +25,8 @@ def write(path: Path, *rows: dict[str, str]) -> str:
 
 @pytest.fixture
 def run(tmp_path, capsys):
-    def _run(*rows):
-        code = main(["predict", write(tmp_path / "loads.csv", *rows)])
+    def _run(*rows, options=()):
+        code = main(["predict", write(tmp_path / "loads.csv", *rows), *options])
         out = capsys.readouterr()
         return code, list(csv.DictReader(io.StringIO(out.out))), out.err
 
@@ -125,6 +125,9 @@ class TestPredict:
             ({"concurrency": "0"}, "concurrency"),
             ({"concurrency": "nan"}, "concurrency"),
             ({"concurrency": ""}, "concurrency"),
+            ({"concurrency": "1e308"}, "concurrency"),
+            ({"tflops": "1e-300", "gbps": "1e300", "memory_gb": "80"}, "tflops"),
+            ({"device": "Huawei Ascend 910B"}, "device"),
             ({"input": "-1"}, "input"),
             ({"output": ""}, "output"),
             ({"measured_tpot_ms": "fast"}, "measured_tpot_ms"),
@@ -144,6 +147,38 @@ class TestPredict:
 
         assert (code, rows) == (2, [])
         assert f"row 3: column {column}: " in err
+
+    def test_rows_that_cannot_be_read_are_left_out_when_asked(self, run):
+        code, rows, err = run(GOOD | {"mode": "disagg"}, GOOD, options=["--skip"])
+
+        assert (code, [row["row"] for row in rows]) == (0, ["3"])
+        assert err.startswith("token_standard: left out: row 2: column mode: ")
+
+    def test_nothing_but_bad_rows_is_refused_all_the_same(self, run):
+        code, rows, err = run(GOOD | {"mode": "disagg"}, options=["--skip"])
+
+        assert (code, rows) == (2, [])
+        assert "row 2: column mode: " in err
+
+    def test_a_device_without_published_figures_is_not_called_unknown(self, run):
+        _, _, err = run(GOOD | {"device": "Ascend 910B"})
+
+        assert "nothing is published of Huawei Ascend 910B on its GB/s" in err
+
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [("Measured value", "20"), ("TPOT (ms)", "20"), ("measured_seconds", "0.02"), ("ms/token", "20")],
+    )
+    def test_a_measured_value_is_known_by_usual_names(self, run, column, value):
+        _, (row,), err = run(GOOD | {column: value})
+
+        assert row["measured"] == "20"
+        assert "ignored" not in err
+
+    def test_a_measured_layer_is_in_microseconds(self, run):
+        _, (row,), _ = run({"device": "a100", "model": "llama-2-7b", "tokens": "64", "measured": "300"})
+
+        assert (row["unit"], row["measured"]) == ("us", "300")
 
     @pytest.mark.parametrize(
         ("text", "said"),

@@ -159,6 +159,9 @@ class TestNames:
             ("GeForce RTX 4090", "rtx4090"),
             ("h100-80gb-sxm", "h100-80gb"),
             ("mtt-s4000", "mtt-s4000"),
+            ("Moore Threads MTT S4000", "mtt-s4000"),
+            ("NVIDIA H100 SXM5 80GB", "h100-80gb"),
+            ("a40_pairwise_nvlink", "a40"),
         ],
     )
     def test_a_device_has_many_spellings(self, name, found):
@@ -177,10 +180,44 @@ class TestNames:
             ("Qwen/Qwen3-235B-A22B-FP8", "qwen3-235b-a22b"),
             ("openai/gpt-oss-120b", "gpt-oss-120b"),
             ("bloom-176b", "bloom-176b"),
+            ("Qwen/Qwen3-235B-A22B-Thinking-2507", "qwen3-235b-a22b"),
+            ("nvidia/DeepSeek-R1-0528-FP4-v2", "deepseek-r1"),
+            ("Qwen/QwQ-32B", "qwen2.5-32b"),
+            ("THUDM/GLM-4-9B-0414", "glm-4-9b"),
         ],
     )
     def test_a_model_has_many_spellings(self, name, found):
         assert shape(name) == known()[found]
+
+    @pytest.mark.parametrize(
+        ("name", "billions", "tied"),
+        [
+            ("llama-3.2-1b", 1.236, True),
+            ("llama-3.2-3b", 3.213, True),
+            ("codellama-7b", 6.738, False),
+            ("codellama-13b", 13.02, False),
+            ("qwen2.5-0.5b", 0.494, True),
+            ("qwen2.5-1.5b", 1.544, True),
+            ("qwen2.5-3b", 3.086, True),
+            ("qwen2.5-14b", 14.77, False),
+            ("qwen2.5-32b", 32.76, False),
+            ("qwen3-0.6b", 0.596, True),
+            ("qwen3-1.7b", 1.72, True),
+            ("qwen3-4b", 4.02, True),
+            ("qwen3-8b", 8.19, False),
+            ("qwen3-14b", 14.77, False),
+            ("opt-6.7b", 6.65, True),
+            ("opt-13b", 12.85, True),
+            ("opt-30b", 29.97, True),
+            ("opt-66b", 65.7, True),
+            ("mixtral-8x22b", 140.6, False),
+            ("gpt-oss-20b", 20.91, False),
+        ],
+    )
+    def test_models_that_nobody_measured_have_their_published_size(self, name, billions, tied):
+        found = shape(name)
+
+        assert (found.parameters - tied * found.head_weights) / 1e9 == pytest.approx(billions, rel=2e-3)
 
     def test_unknown_names_list_the_known_ones(self):
         with pytest.raises(UnknownDevice, match="h100-80gb, "):
