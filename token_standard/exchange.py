@@ -77,6 +77,7 @@ class Rate:
     valid_from: date | None
     valid_until: date | None
     mix: Mix | None = None  # what a metered rate was fitted on
+    dated: str = ""  # where the first day is written; empty for rates of a member's own and those without a first day
 
     def valid_on(self, day: date) -> bool:
         started = self.valid_from is None or self.valid_from <= day
@@ -236,6 +237,7 @@ def to_json(each: Rate) -> dict[str, Any]:
         "valid_from": each.valid_from and each.valid_from.isoformat(),
         "valid_until": each.valid_until and each.valid_until.isoformat(),
         "mix": each.mix and [str(each.mix.input), str(each.mix.cached), str(each.mix.output)],
+        **({"dated": each.dated} if each.dated else {}),
     }
 
 
@@ -250,7 +252,8 @@ def from_json(plain: Mapping[str, Any]) -> Rate:
         shares = plain["mix"] and Mix(*map(Fraction, plain["mix"]))
         if not 0 < low <= st <= high or plain["basis"] not in {"definition", "metered"}:
             raise ValueError("bounds must lie around a rate above zero, on a known basis")
-        return Rate(str(plain["token"]), st, low, high, plain["basis"], str(plain["source"]), start, end, shares)
+        named, dated = str(plain["token"]), str(plain.get("dated", ""))
+        return Rate(named, st, low, high, plain["basis"], str(plain["source"]), start, end, shares, dated)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise RateError(f"not a rate: {error}") from error
 
@@ -280,7 +283,7 @@ def _by_definition(entry: Mapping[str, Any]) -> Rate:
     until = entry["valid_until"]
     return Rate(
         entry["token"], st, st * low, st * high, "definition", entry["source"],
-        date.fromisoformat(entry["valid_from"]), until and date.fromisoformat(until),
+        date.fromisoformat(entry["valid_from"]), until and date.fromisoformat(until), dated=entry["dated"],
     )  # fmt: skip
 
 

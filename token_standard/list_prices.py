@@ -2,7 +2,8 @@
 
 A row says in which currency and for how many tokens it was published, and how its day is known: written on the page,
 noted by whoever recorded it, or the day on which the stored page was read. ``declared`` is a figure that somebody
-claims without a list to point to. No row is converted between currencies: there is no exchange rate of money here.
+claims without a list to point to; one that names no vendor and no model is a :class:`Claim`, apart from the rows. No
+row is converted between currencies: there is no exchange rate of money here.
 """
 
 import json
@@ -72,6 +73,26 @@ class ListPrice:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """What a token was said to cost, ``low`` to ``high`` for ``UNITS[unit]`` of them, without a list behind it.
+
+    It has no day, no kind of token and no model, and nothing is ever worked out from it.
+    """
+
+    low: Decimal
+    high: Decimal
+    currency: str
+    unit: str
+    year: int
+    source: str
+    note: str
+
+    @property
+    def state(self) -> str:
+        return "declared"
+
+
+@dataclass(frozen=True)
 class Offer:
     """The prices of one model on one list: the rows of its kinds, of which any may be missing."""
 
@@ -86,8 +107,31 @@ class Offer:
 @cache
 def list_prices() -> tuple[ListPrice, ...]:
     """All rows, as they stand in the file."""
-    plain = json.loads(files("token_standard").joinpath("list_prices.json").read_text(encoding="utf-8"))
-    return tuple(map(from_json, plain["rows"]))
+    return tuple(map(from_json, _table()["rows"]))
+
+
+@cache
+def claims() -> tuple[Claim, ...]:
+    """Figures that were named without a list, as they stand in the file."""
+    return tuple(map(claim_from_json, _table()["declared"]))
+
+
+@cache
+def published(currency: str) -> tuple[Fraction, Fraction]:
+    """The least and the most that published lists in a currency ask for a million tokens of any kind.
+
+    :raises ListPriceError: no list is in this currency.
+    """
+    found = [row.per_million for row in list_prices() if row.currency == currency and row.state == "published"]
+    if not found:
+        raise ListPriceError(f"no list is in {currency}")
+    return min(found), max(found)
+
+
+@cache
+def _table() -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(files("token_standard").joinpath("list_prices.json").read_text(encoding="utf-8"))
+    return plain
 
 
 def offers(rows: Iterable[ListPrice] | None = None) -> list[Offer]:
@@ -131,4 +175,30 @@ def to_json(row: ListPrice) -> dict[str, Any]:
         "vendor": row.vendor, "model": row.model, "card": row.card, "kind": row.kind, "price": str(row.price),
         "currency": row.currency, "unit": row.unit, "date": row.day.isoformat(), "dated": row.dated,
         "state": row.state, "source": row.source, "via": row.via, "note": row.note,
+    }  # fmt: skip
+
+
+def claim_from_json(plain: Mapping[str, Any]) -> Claim:
+    """One figure without a list.
+
+    :raises ListPriceError: a field is missing or cannot be.
+    """
+    try:
+        claim = Claim(
+            low=Decimal(plain["low"]), high=Decimal(plain["high"]), currency=plain["currency"], unit=plain["unit"],
+            year=int(plain["year"]), source=str(plain["source"]), note=str(plain["note"]),
+        )  # fmt: skip
+        known = plain["state"] == claim.state and claim.unit in UNITS and claim.currency in CURRENCIES
+    except (KeyError, TypeError, ValueError, InvalidOperation) as error:
+        raise ListPriceError(f"not a figure: {error!r}") from error
+    if not known or not claim.source or not 0 < claim.low <= claim.high:
+        raise ListPriceError(f"not a figure: {claim.source}")
+    return claim
+
+
+def claim_to_json(claim: Claim) -> dict[str, Any]:
+    """Plain JSON values; :func:`claim_from_json` gives the same figure back."""
+    return {
+        "low": str(claim.low), "high": str(claim.high), "currency": claim.currency, "unit": claim.unit,
+        "year": claim.year, "state": claim.state, "source": claim.source, "note": claim.note,
     }  # fmt: skip

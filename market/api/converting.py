@@ -115,6 +115,7 @@ class ExchangeRateSerializer(serializers.Serializer):
     source = serializers.CharField()
     valid_from = serializers.DateField(allow_null=True)
     valid_until = serializers.DateField(allow_null=True)
+    dated = serializers.CharField(help_text="where the first day is written")
 
 
 class RatesSerializer(serializers.Serializer):
@@ -167,10 +168,26 @@ class ListPriceSerializer(serializers.Serializer):
     per_million_st = serializers.CharField(allow_null=True)
 
 
+class ClaimSerializer(serializers.Serializer):
+    """A figure that no list backs: `low` to `high` for `unit` tokens. It is no price, so nothing is worked out from it."""
+
+    low = serializers.CharField()
+    high = serializers.CharField()
+    currency = serializers.CharField()
+    unit = serializers.ChoiceField(choices=list(list_prices.UNITS))
+    year = serializers.IntegerField()
+    state = serializers.CharField(help_text="declared")
+    source = serializers.CharField()
+    note = serializers.CharField()
+    published_low = serializers.CharField(help_text="least per million on the published lists in this currency")
+    published_high = serializers.CharField(help_text="most per million on them")
+
+
 class ListPricesSerializer(serializers.Serializer):
-    """All rows."""
+    """All rows, and apart from them what was only claimed."""
 
     data = ListPriceSerializer(many=True)
+    declared = ClaimSerializer(many=True)
 
 
 class ExchangeRates(ApiView):
@@ -260,7 +277,12 @@ class ListPrices(ApiView):
     def get(self, request: Request) -> Response:
         """Dated rows with their source, in their own currency. They are no price of this market."""
         _no_parameters(request)
-        return Response({"data": [_list_price(one) for one in list_prices.list_prices()]})
+        return Response(
+            {
+                "data": [_list_price(one) for one in list_prices.list_prices()],
+                "declared": [_claim(one) for one in list_prices.claims()],
+            }
+        )
 
 
 def today() -> date:
@@ -278,12 +300,19 @@ def rate(one: Rate) -> dict[str, Any]:
         "source": one.source,
         "valid_from": one.valid_from,
         "valid_until": one.valid_until,
+        "dated": one.dated,
     }
 
 
 def _unknown(one: exchange.Unknown) -> dict[str, Any]:
     nothing = dict.fromkeys(("st", "low", "high", "st_exact", "valid_from", "valid_until"))
-    return {"token": one.token, "state": "unknown", **nothing, "source": f"needs dual metering: {one.reason}"}
+    return {
+        "token": one.token,
+        "state": "unknown",
+        **nothing,
+        "source": f"needs dual metering: {one.reason}",
+        "dated": "",
+    }
 
 
 def _list_price(one: list_prices.ListPrice) -> dict[str, Any]:
@@ -292,6 +321,15 @@ def _list_price(one: list_prices.ListPrice) -> dict[str, Any]:
         **list_prices.to_json(one),
         "per_million": significant(one.per_million, 6),
         "per_million_st": None if st is None else significant(st, 6),
+    }
+
+
+def _claim(one: list_prices.Claim) -> dict[str, Any]:
+    low, high = list_prices.published(one.currency)
+    return {
+        **list_prices.claim_to_json(one),
+        "published_low": significant(low, 6),
+        "published_high": significant(high, 6),
     }
 
 

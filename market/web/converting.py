@@ -153,6 +153,7 @@ def _page(request: HttpRequest, context: dict[str, Any], *, status: int = 200) -
         "unknown": exchange.unknown(),
         "tokens": tokens,
         "vendor_prices": vendors.rows(list_prices.offers()),
+        "claims": vendors.claims(list_prices.claims()),
         "fit": FitForm(initial={"valid_from": today}),
         **context,
     }
@@ -167,6 +168,7 @@ def _rate(one: Rate, day: date) -> dict[str, Any]:
         "high": significant(one.high, 3),
         "valid": f"{one.valid_from} –" + (f" {one.valid_until}" if one.valid_until else ""),
         "is_valid": one.valid_on(day),
+        "dated": one.dated,
         "source": one.source,
     }
 

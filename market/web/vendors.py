@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -11,8 +12,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from accounts.kernel import formats
-from token_standard import exchange
-from token_standard.list_prices import ListPrice, Offer
+from token_standard import exchange, list_prices
+from token_standard.list_prices import Claim, ListPrice, Offer
 
 _SIGNS = {"CNY": "¥", "USD": "$"}
 _DATED: dict[str, str | Promise] = {
@@ -37,6 +38,27 @@ class VendorRow:
     host: str
     via: str
     note: str
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """A figure that no list backs, for one token as it was named; what lists really ask stands per million beside it."""
+
+    figure: str
+    year: int
+    published_low: str
+    published_high: str
+
+
+def claims(found: Iterable[Claim]) -> list[ClaimRow]:
+    """Figures named a token, in words; one of another unit would need other words."""
+    return [_claim(one) for one in found if one.unit == "1"]
+
+
+def _claim(one: Claim) -> ClaimRow:
+    sign = _SIGNS[one.currency]
+    low, high = (sign + _exact(bound) for bound in list_prices.published(one.currency))
+    return ClaimRow(f"{sign}{one.low}–{one.high}", one.year, low, high)
 
 
 def rows(offers: list[Offer]) -> list[VendorRow]:

@@ -193,6 +193,13 @@ class TestConvert:
         )
         assert "https://api-docs.deepseek.com/quick_start/pricing" in page
 
+    def test_marks_a_figure_without_a_list_and_never_shows_it_by_the_million(self):
+        page = Client().get(CONVERT).content.decode()
+
+        assert "¥0.003–0.005 for one token was named in 2025 without a vendor" in page
+        assert "ask ¥0.10 to ¥48.00 for a million tokens" in page
+        assert "3,000.00" not in page and "5,000.00" not in page
+
     def test_converts(self):
         asked = {"amount": "1000", "source": "llama-2-7b:output@2048", "target": "ST"}
 

@@ -294,8 +294,14 @@ class TestFit:
 
 class TestListPrices:
     def test_are_given_as_published_with_their_source(self, api):
-        rows = api.get("/api/v1/list-prices").json()["data"]
+        answer = api.get("/api/v1/list-prices").json()
+        rows, (claim,) = answer["data"], answer["declared"]
 
+        assert list_prices.claim_from_json(claim) == list_prices.claims()[0]
+        assert (claim["published_low"], claim["published_high"]) == (
+            "0.100000",
+            "48.0000",
+        ) and "per_million" not in claim
         assert [list_prices.from_json(row) for row in rows] == list(list_prices.list_prices())
         for row in rows:
             assert row["source"].startswith("https://")

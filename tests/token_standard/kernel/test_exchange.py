@@ -219,3 +219,12 @@ class TestCommand:
     def test_refuses_a_wrong_command_line(self, capsys, arguments):
         with pytest.raises(SystemExit):
             main(["convert", *arguments])
+
+
+class TestFirstDays:
+    def test_are_written_somewhere_and_say_the_same_day(self):
+        for one in exchange.rates():
+            day = one.valid_from
+            spellings = (f"{day:%Y.%m.%d}", f"{day:%Y/%m/%d}", f"{day:%m/%d/%Y}")
+            assert one.dated.startswith("github.com/")
+            assert any(spelling in one.dated for spelling in spellings), one.token

@@ -68,6 +68,35 @@ class TestRows:
         assert row.per_million * list_prices.UNITS[unit] == Fraction(Decimal(price)) * 10**6
 
 
+class TestClaims:
+    def test_are_the_figures_of_2025_and_no_rows(self):
+        (claim,) = list_prices.claims()
+
+        assert (str(claim.low), str(claim.high), claim.currency, claim.unit) == ("0.003", "0.005", "CNY", "1")
+        assert (claim.state, claim.year) == ("declared", 2025)
+        assert all(row.state == "published" for row in ROWS)
+        assert list_prices.claim_from_json(list_prices.claim_to_json(claim)) == claim
+
+    def test_lie_far_above_every_published_list(self):
+        low, high = list_prices.published("CNY")
+
+        assert (low, high) == (Fraction(1, 10), 48)
+        assert min(Fraction(claim.low) for claim in list_prices.claims()) * 10**6 > 50 * high
+
+    def test_have_no_range_in_a_currency_without_lists(self):
+        with pytest.raises(ListPriceError):
+            list_prices.published("EUR")
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"low": "0"}, {"low": "0.006"}, {"high": "x"}, {"unit": "2k"}, {"currency": "JPY"}, {"state": "published"},
+         {"source": ""}, {"year": "once"}],
+    )  # fmt: skip
+    def test_refuse_what_is_none(self, changes):
+        with pytest.raises(ListPriceError):
+            list_prices.claim_from_json(list_prices.claim_to_json(list_prices.claims()[0]) | changes)
+
+
 class TestUnknown:
     def test_rows_have_no_rate_and_say_why(self):
         known = {one.token for one in exchange.rates()}
