@@ -162,15 +162,22 @@ def say(mode: str, figures: dict[str, float]) -> None:
     )
 
 
-async def measured(agent: AgentProcess, work) -> tuple[dict[str, float], object]:
+async def measured(agent: AgentProcess, work, *, count: int, rate: float) -> dict[str, float]:
+    """CPU of so many requests, batches included; as a share of a core at the rate asked for, whatever was reached."""
     pid = agent.process.pid
     before, started = cpu_seconds(pid), time.monotonic()
-    result = await work
+    await work
     loaded = time.monotonic() - started
     await asyncio.sleep(5.5)  # so that every record's batch goes out
-    spent = (cpu_seconds(pid) - before) / loaded
+    each = (cpu_seconds(pid) - before) / count
     now, most = rss_mb(pid)
-    return {"cpu_percent": 100 * spent, "rss_mb": now, "peak_mb": most}, result
+    return {
+        "cpu_percent": 100 * each * rate,
+        "cpu_us_each": 1e6 * each,
+        "reached_rate": count / loaded,
+        "rss_mb": now,
+        "peak_mb": most,
+    }
 
 
 async def logs(folder: Path, platform: Platform, engine: int, *, rate: float, seconds: float) -> None:
@@ -195,7 +202,7 @@ async def logs(folder: Path, platform: Platform, engine: int, *, rate: float, se
         path.unlink()
         path.touch()
         async with agent_on(folder / mode.replace(" ", "-"), platform, "--follow", str(path), *more) as agent:
-            figures, _ = await measured(agent, write())
+            figures = await measured(agent, write(), count=int(rate * seconds), rate=rate)
         say(mode, figures)
         assert mode != "log" or len(platform.books.records) - count == int(rate * seconds)
 
@@ -207,15 +214,29 @@ async def proxied(folder: Path, platform: Platform, engine: int, *, rate: float,
         wait_for(lambda: listening(port))
         for tokens in CHUNKS:
             stream = tokens > 1
-            how = {"rate": rate, "seconds": seconds / 2, "tokens": tokens, "stream": stream}
-            straight = await Load(engine).run(f"s{tokens}", **how)
-            figures, times = await measured(agent, Load(port).run(f"p{tokens}", **how))
-            assert isinstance(times, list)
-            figures |= {
-                "added_p50_ms": at(times, 0.5) - at(straight, 0.5),
-                "added_p99_ms": at(times, 0.99) - at(straight, 0.99),
-            }
+            count = int(rate * seconds / 2)
+            load = Load(port).run(f"p{tokens}", rate=rate, seconds=seconds / 2, tokens=tokens, stream=stream)
+            figures = await measured(agent, load, count=count, rate=rate)
+            figures |= await added(engine, port, tokens, stream=stream)
             say(f"proxy, {tokens} chunks" if stream else "proxy, whole answers", figures)
+
+
+async def added(engine: int, port: int, tokens: int, *, stream: bool) -> dict[str, float]:
+    """What the proxy adds, one request at a time and in turns, so that other work on the machine slows both alike."""
+    ways = {"straight": Connection(engine), "through": Connection(port)}
+    times: dict[str, list[float]] = {f"{way}_{what}": [] for way in ways for what in ("first", "whole")}
+    for number in range(20 + 4000 // (tokens + 9)):
+        for way, connection in ways.items():
+            first, whole = await connection.ask(f"{way}-{tokens}-{number}", tokens, stream=stream)
+            times[f"{way}_first"].append(first)
+            times[f"{way}_whole"].append(whole)
+    told = {name: sorted(group) for name, group in times.items()}
+    return {
+        "straight_first_p50_ms": at(told["straight_first"], 0.5),
+        "added_first_p50_ms": at(told["through_first"], 0.5) - at(told["straight_first"], 0.5),
+        "added_first_p99_ms": at(told["through_first"], 0.99) - at(told["straight_first"], 0.99),
+        "added_whole_p50_ms": at(told["through_whole"], 0.5) - at(told["straight_whole"], 0.5),
+    }
 
 
 async def main() -> None:
