@@ -29,6 +29,8 @@ LARGEST_TRACE = 8 * KIB * KIB
 MOST_ROWS = 100_000
 SECONDS = 30
 MEMORY = 2 * KIB * KIB * KIB
+_MOST_FILES = 4_096
+_LONGEST_NAME = 200
 _LARGEST_WEIGHTS = 2**42  # bytes of one file of weights; it is never written, only its end is looked at
 
 GraphKind = Literal["onnx", "stablehlo"]
@@ -139,6 +141,14 @@ def main(arguments: list[str]) -> int:
             print(json.dumps({**vars(count_stablehlo(path)), "form": form}, default=str))
     except TokenStandardError as error:
         print(json.dumps({"error": str(error)}))
+    except (
+        OSError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        RecursionError,
+    ):  # made to hurt: no trace of it, a refusal
+        print(json.dumps({"error": "the file is malformed: what is in it cannot be counted"}))
     return 0
 
 
@@ -171,12 +181,16 @@ def hollow_weights(path: Path) -> None:
         elements = 1
         for size in tensor.dims:
             elements *= size
-        kind = onnx.TensorProto.DataType.Name(tensor.data_type)
+        known = tensor.data_type in onnx.TensorProto.DataType.values()
+        kind = onnx.TensorProto.DataType.Name(tensor.data_type) if known else "BOOL"
         if elements <= KEPT_VALUES and ("INT" in kind or kind == "BOOL"):
             raise GraphError(f"{path}: the constant {tensor.name!r} is kept outside; save small constants in the model")
         location = entries.get("location", "")
-        if not location or location != Path(location).name or location in {".", "..", path.name}:
-            raise GraphError(f"{path}: {tensor.name!r} keeps its data at {location!r}, not in a file beside the model")
+        unusable = "\0" in location or len(location.encode("utf-8", "replace")) > _LONGEST_NAME
+        if not location or unusable or location != Path(location).name or location in {".", "..", path.name}:
+            raise GraphError(
+                f"{path}: {tensor.name!r} keeps its data at {location[:80]!r}, not in a file beside the model"
+            )
         try:
             end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
         except ValueError:
@@ -184,6 +198,8 @@ def hollow_weights(path: Path) -> None:
         if not 0 <= end <= _LARGEST_WEIGHTS:
             raise GraphError(f"{path}: {tensor.name!r} has no usable offset and length")
         ends[location] = max(end, ends.get(location, 0))
+        if len(ends) > _MOST_FILES:
+            raise GraphError(f"{path}: its weights are in more than {_MOST_FILES} files")
     for location, end in ends.items():
         with (path.parent / location).open("xb") as file:
             file.truncate(end)

@@ -10,6 +10,9 @@ from token_standard.graphs.errors import GraphError
 
 KEPT_VALUES = 4096  # elements: constants up to here may be shapes, which inference needs; larger ones are weights
 
+LARGEST_TENSOR = 2**48  # elements
+_TYPED = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
+
 
 def onnx_package() -> Any:
     """The package ``onnx``, loaded on first use: the core does without it.
@@ -45,6 +48,8 @@ def load(path: Path) -> tuple[Any, dict[str, tuple[int, ...]]]:
     known = {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
     known |= {tensor.values.name for tensor in graph.sparse_initializer}
     for node in graph.node:
+        if not node.output:
+            raise GraphError(f"{path}: {node.op_type} {node.name!r} gives nothing; the file is cut off")
         for name in node.input:
             if name and name not in known:
                 raise GraphError(f"{path}: {_called(node)} reads {name!r}, which nothing gives; the file is cut off")
@@ -62,14 +67,20 @@ def _called(node: Any) -> str:
 
 
 def _check_data(onnx: Any, tensor: Any, path: Path) -> None:
+    if any(size < 0 for size in tensor.dims) or prod(tensor.dims) > LARGEST_TENSOR:
+        raise GraphError(f"{path}: {tensor.name!r} has the shape {list(tensor.dims)[:8]}, which cannot be")
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         _check_external(tensor, path)
     elif tensor.HasField("raw_data"):
+        if tensor.data_type not in onnx.TensorProto.DataType.values():
+            raise GraphError(f"{path}: {tensor.name!r} has the unknown type {tensor.data_type}")
         item = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         four_bits = "INT4" in onnx.TensorProto.DataType.Name(tensor.data_type)
         expected = prod(tensor.dims) * item
         if len(tensor.raw_data) != expected and not four_bits:
             raise GraphError(f"{path}: {tensor.name!r} has {len(tensor.raw_data)} of {expected} bytes")
+    elif prod(tensor.dims) and not any(len(getattr(tensor, name)) for name in _TYPED):
+        raise GraphError(f"{path}: {tensor.name!r} has no data; the file is cut off")
 
 
 def _check_external(tensor: Any, path: Path) -> None:

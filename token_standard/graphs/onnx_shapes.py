@@ -62,6 +62,9 @@ def infer(model: Any, weights: frozenset[str], *, new: int, past: int) -> Shapes
         dims = value.type.tensor_type.shape.dim
         if all(dim.HasField("dim_value") for dim in dims):
             shapes[value.name] = tuple(dim.dim_value for dim in dims)
+    for name, shape in shapes.items():
+        if any(size < 0 for size in shape):
+            raise GraphError(f"{name!r} has the shape {list(shape)[:8]}, which cannot be")
     return shapes
 
 

@@ -208,6 +208,8 @@ def _work(
     for name in passes[0].linear:
         per_token = _per_token(name, [tally.linear[name] for tally in passes], points, may_be_once=name in heads)
         elements, rest = divmod(per_token, FLOPS_PER_WEIGHT)  # of the product, however the weight is packed
+        if not per_token:
+            raise GraphError(f"the weight {name!r} is empty, so nothing is multiplied with it")
         if rest:
             raise GraphError(f"the work with weight {name!r} is not a whole number of products a token")
         if name in heads:

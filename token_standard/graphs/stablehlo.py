@@ -17,14 +17,18 @@ from token_standard.version import CURRENT
 
 LARGEST_FILE = 256 * 2**20  # bytes; constants are cut short in the text, so real ones stay far below
 
+DEEPEST_CALL = 200
+LARGEST_FLOPS = 10**30  # of one run; far above any, and below it every figure can be printed
+
 _BYTES = {
     **dict.fromkeys(("f64", "i64", "ui64"), 8),
     **dict.fromkeys(("f32", "i32", "ui32"), 4),
     **dict.fromkeys(("f16", "bf16", "i16", "ui16"), 2),
     **dict.fromkeys(("i8", "ui8", "i1"), 1),
 }
-_TENSOR = re.compile(r"tensor<((?:\d+x)*)([a-zA-Z]\w*)>")
-_ANY_TENSOR = re.compile(r"tensor<[^>]*>+")
+# Every pattern is linear in the length of a line: files come from strangers.
+_TENSOR = re.compile(r"tensor<((?:\d{1,15}x){0,16})([a-zA-Z]\w*)>")
+_ANY_TENSOR = re.compile(r"tensor<[^>]{0,300}>+")
 _FUNCTION = re.compile(r"func\.func\s+(?:public |private )?@([\w.$-]+)\s*\((.*)")
 _CALL = re.compile(r"(?<![\w])(?:func\.)?call\s+@([\w.$-]+)")
 _PRODUCT = re.compile(r"\"?stablehlo\.(dot_general|dot|convolution)\"?\b")
@@ -34,7 +38,8 @@ _CONTRACTING = re.compile(
 )
 _BATCHING = re.compile(r"(?:batching_dims\s*=\s*\[([\d, ]*)\]\s*x|lhs_batching_dimensions\s*=\s*\[([\d, ]*)\])")
 _KERNEL = re.compile(r"x\[([\w, ]*)\]->")
-_CUSTOM_CALL = re.compile(r"custom_call\"?\s*(?:@([\w.$-]+)|.*call_target_name\s*=\s*\"([^\"]*)\")")
+_CUSTOM_CALL = re.compile(r"stablehlo\.custom_call\"?\s*(?:@([\w.$-]+))?")
+_TARGET = re.compile(r"call_target_name\s*=\s*\"([^\"]*)\"")
 _FREE_CALLS = {"Sharding", "SPMDFullToShardShape", "SPMDShardToFullShape", "LayoutConstraint"}
 _REGIONS = ("while", "case", "if")
 _OTHER_WORK = {"triangular_solve", "cholesky", "fft", "dynamic_conv", "composite", "rng_bit_generator"}
@@ -76,7 +81,7 @@ def count_stablehlo(path: Path) -> Program:
     functions = _functions(path, _lines(path))
     if "main" not in functions:
         raise GraphError(f"{path}: no function @main")
-    linear, attention, products = _sum(path, functions, "main", ())
+    linear, attention, products = _sum(path, functions, "main", (), {})
     arguments, _, results = functions["main"].signature.partition("->")
     return Program(path.stem, linear, attention, _bytes(path, arguments), _bytes(path, results), products)
 
@@ -121,7 +126,8 @@ def _braces(line: str) -> int:
 def _read(path: Path, number: int, line: str, function: _Function, *, inside: bool) -> None:
     where = f"{path}, line {number}"
     if match := _CUSTOM_CALL.search(line):
-        target = match[1] or match[2]
+        named = _TARGET.search(line)
+        target = match[1] or (named[1] if named else "")
         if target not in _FREE_CALLS:
             raise GraphError(f"{where}: custom call {target!r} is not counted, so nothing is estimated")
     if call := _CALL.search(line):
@@ -147,6 +153,8 @@ def _product(where: str, line: str, kind: str) -> tuple[int, bool]:
     if len(tensors) < 3:
         raise GraphError(f"{where}: a product without its three shapes; the file is cut off")
     left, right, result = tensors[0][0], tensors[1][0], tensors[-1][0]
+    if 0 in (*left, *right, *result) or not left:
+        raise GraphError(f"{where}: a product of nothing")
     if kind == "dot":
         return 2 * prod(result) * left[-1], False
     if kind == "convolution":
@@ -169,11 +177,13 @@ def _indices(pattern: re.Pattern[str], line: str) -> list[int] | None:
 
 
 def _tensors(where: str, text: str) -> list[tuple[tuple[int, ...], str]]:
-    tensors = []
-    for whole in _ANY_TENSOR.findall(text):
+    found, tensors = _ANY_TENSOR.findall(text), []
+    if len(found) != text.count("tensor<"):
+        raise GraphError(f"{where}: a tensor that does not end; the file is cut off")
+    for whole in found:
         match = _TENSOR.fullmatch(whole)
         if match is None:
-            raise GraphError(f"{where}: {whole} is no tensor of fixed shape and plain type")
+            raise GraphError(f"{where}: {whole[:80]} is no tensor of fixed shape and plain type")
         tensors.append((tuple(int(each) for each in match[1].split("x") if each), match[2]))
     return tensors
 
@@ -191,7 +201,18 @@ def _bytes(path: Path, text: str) -> Fraction:
     return total
 
 
-def _sum(path: Path, functions: dict[str, _Function], name: str, above: tuple[str, ...]) -> tuple[int, int, int]:
+def _sum(
+    path: Path,
+    functions: dict[str, _Function],
+    name: str,
+    above: tuple[str, ...],
+    known: dict[str, tuple[int, int, int]],
+) -> tuple[int, int, int]:
+    """Linear FLOP, attention FLOP and products of a function with all it calls; each function is summed once."""
+    if name in known:
+        return known[name]
+    if len(above) > DEEPEST_CALL:
+        raise GraphError(f"{path}: calls nest deeper than {DEEPEST_CALL}")
     if name in above:
         raise GraphError(f"{path}: @{name} calls itself")
     if name not in functions:
@@ -203,10 +224,13 @@ def _sum(path: Path, functions: dict[str, _Function], name: str, above: tuple[st
         )
     linear, attention, products = function.linear, function.attention, function.products
     for called, inside in function.calls:
-        more = _sum(path, functions, called, (*above, name))
+        more = _sum(path, functions, called, (*above, name), known)
         if inside and more[2]:
             raise GraphError(
                 f"{path}: @{called} has products and is called in a loop or branch; how often is not known"
             )
         linear, attention, products = linear + more[0], attention + more[1], products + more[2]
-    return linear, attention, products
+    if linear + attention > LARGEST_FLOPS:
+        raise GraphError(f"{path}: @{name} has more work than any program")
+    known[name] = linear, attention, products
+    return known[name]

@@ -8,6 +8,7 @@ from typing import Any
 from token_standard.errors import TokenStandardError
 
 LARGEST_FILE = 4 * 2**20  # bytes; real ones have a few thousand
+LONGEST_SHOWN = 80  # characters of a value in a message
 LARGEST_COUNT = 10**7  # vocabularies and feed-forward widths stay far below
 _MISSING: Any = object()
 
@@ -55,6 +56,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return plain
 
 
+def _shown(value: Any) -> str:
+    """A value in a message: its beginning, for a file may hold anything."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
 class Fields:
     """The fields of one object, by their usual name or a family's own."""
 
@@ -90,7 +97,7 @@ class Fields:
             value = default
         if type(value) is not int or not lowest <= value <= highest:
             raise InvalidConfig(
-                f"must be a whole number from {lowest} to {highest}, not {value!r}", field=self.spelled(name)
+                f"must be a whole number from {lowest} to {highest}, not {_shown(value)}", field=self.spelled(name)
             )
         return value
 
@@ -103,7 +110,7 @@ class Fields:
         if value is None:
             return default
         if type(value) is not bool:
-            raise InvalidConfig(f"must be true or false, not {value!r}", field=self.spelled(name))
+            raise InvalidConfig(f"must be true or false, not {_shown(value)}", field=self.spelled(name))
         return value
 
     def integers(self, name: str, *, highest: int) -> list[int]:

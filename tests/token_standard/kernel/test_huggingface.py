@@ -199,6 +199,13 @@ class TestRefusals:
 
         assert shape(LLAMA | extra | {"model_type": "brand_new"}) == shape(LLAMA)
 
+    @pytest.mark.parametrize("name", ["hidden_size", "tie_word_embeddings"])
+    def test_shows_the_beginning_only_of_what_it_refuses(self, name):
+        with pytest.raises(InvalidConfig) as caught:
+            read(LLAMA | {name: "x" * 200_000}, name="x")
+
+        assert len(str(caught.value)) < 200
+
     @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"a": 1, "a": 2}', "\x00", "[" * 100_000])
     def test_refuses_a_file_that_is_no_configuration(self, tmp_path, text):
         path = tmp_path / "config.json"

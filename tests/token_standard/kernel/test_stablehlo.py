@@ -113,6 +113,41 @@ class TestRefusals:
         with pytest.raises(GraphError, match=problem):
             count_stablehlo(module(text))
 
+    @pytest.mark.parametrize(
+        ("shapes", "problem"),
+        [
+            ("(tensor<f32>, tensor<3xf32>) -> tensor<3xf32>", "a product of nothing"),
+            ("(tensor<2x0xf32>, tensor<0x3xf32>) -> tensor<2x3xf32>", "a product of nothing"),
+            (f"(tensor<2x{'9' * 100}xf32>, tensor<3x3xf32>) -> tensor<2x3xf32>", "fixed shape"),
+            (f"(tensor<2x{'9' * 5000}xf32>, tensor<3x3xf32>) -> tensor<2x3xf32>", "does not end"),
+            (f"({'tensor<' * 100_000}", "does not end"),
+            (f"(tensor<2x3xf32>, tensor<3x3xf32>) -> tensor<{'999999999x' * 4}f32>", "more work"),
+        ],
+    )
+    def test_refuses_shapes_made_to_hurt(self, module, shapes, problem):
+        with pytest.raises(GraphError, match=problem):
+            count_stablehlo(module(main_with(f"    %0 = stablehlo.dot %arg0, %arg0 : {shapes}")))
+
+    def test_a_custom_call_without_a_target_is_refused(self, module):
+        with pytest.raises(GraphError, match="custom call ''"):
+            count_stablehlo(module(main_with("    %0 = " + "stablehlo.custom_call " * 100_000)))
+
+    def test_functions_that_call_each_other_twice_are_summed_once_each(self, module):
+        chain = [
+            f"  func.func private @f{i}() {{\n    call @f{i + 1}()\n    call @f{i + 1}()\n  }}\n" for i in range(60)
+        ]
+        last = f"  func.func private @f60() {{\n{PRODUCT}\n  }}\n"
+        whole = main_with("    call @f0()").rstrip().removesuffix("}") + "".join(chain) + last + "}\n"
+
+        assert count_stablehlo(module(whole)).products == 2**60
+
+    def test_calls_that_nest_too_deep_are_refused(self, module):
+        chain = [f"  func.func private @f{i}() {{\n    call @f{i + 1}()\n  }}\n" for i in range(3000)]
+        whole = main_with("    call @f0()").rstrip().removesuffix("}") + "".join(chain) + "}\n"
+
+        with pytest.raises(GraphError, match="nest deeper"):
+            count_stablehlo(module(whole))
+
     def test_refuses_a_file_cut_off_at_any_line(self, module):
         lines = MODULE.splitlines(keepends=True)
 
