@@ -130,8 +130,11 @@ def create_session(
 
 
 def retrieve_session(session_id: str) -> Found:
-    """What a Checkout Session says now."""
-    return _session(_call(lambda client, options: client.v1.checkout.sessions.retrieve(session_id, None, options)))
+    """What a Checkout Session says now, with its intent: of a payment that failed after all only the intent tells."""
+    params = {"expand": ["payment_intent"]}
+    return _session(
+        _call(lambda client, options: client.v1.checkout.sessions.retrieve(session_id, cast(Any, params), options))
+    )
 
 
 def saved_method(session_id: str) -> Method:
@@ -273,14 +276,23 @@ def _client(secret_key: str, address: str, timeout: float) -> stripe.StripeClien
 
 def _session(answer: dict[str, Any]) -> Found:
     saves = answer["mode"] == "setup"
+    intent = answer.get("payment_intent")
+    outcome = _intent(intent) if isinstance(intent, dict) else None
+    state = kernel.of_session(
+        answer["status"],
+        answer["payment_status"],
+        saves_method=saves,
+        declined=outcome is not None and outcome.state == kernel.FAILED,
+    )
     return Found(
-        state=kernel.of_session(answer["status"], answer["payment_status"], saves_method=saves),
+        state=state,
         amount_fen=0 if saves else answer["amount_total"],
         currency="" if saves else answer["currency"].upper(),
         live=answer["livemode"],
         session_id=answer["id"],
-        intent_id=_id(answer.get("payment_intent")),
+        intent_id=_id(intent),
         url=answer.get("url") or "",
+        reason=outcome.reason if outcome and state == kernel.FAILED else "",
     )
 
 

@@ -39,10 +39,12 @@ def refund_step(current: str, found: str) -> str:
     return found if _REFUND_RANKS[found] >= _REFUND_RANKS[current] else current
 
 
-def of_session(status: str, payment_status: str, *, saves_method: bool) -> str:
-    """A Checkout Session: open, complete (paid, or paid later) or expired."""
+def of_session(status: str, payment_status: str, *, saves_method: bool, declined: bool = False) -> str:
+    """A Checkout Session: open, complete (paid, or paid later, or `declined` later) or expired."""
     if status == "complete" and (payment_status == "paid" or saves_method):
         return SETTLED
+    if status == "complete" and declined:
+        return FAILED
     return EXPIRED if status == "expired" else PENDING
 
 

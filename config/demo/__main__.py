@@ -15,13 +15,14 @@ import time
 from pathlib import Path
 
 from config.demo.programs import programs
+from config.demo.stripe_stand_in import stripe_stand_in
 from config.services.local import local_services, services_answer
 from config.services.processes import ServiceError
 from config.settings.addresses import BASE_DIR, state_dir
 from config.supervisor import GaveUp, keep_running
 
 _NEEDED_BYTES = 600_000_000
-_PORTS = 5  # the site, two engines, and an agent before each
+_PORTS = 6  # the site, two engines, an agent before each, and the stand-in for Stripe
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,6 +93,8 @@ def _run(state: Path, options: argparse.Namespace) -> int:
         return 3
     about = json.loads((state / "demo.json").read_text())
     os.environ["SECRET_KEY"] = about["secret_key"]
+    # Where the browser comes back to after paying.
+    os.environ.setdefault("SITE_URL", f"http://{options.host}:{options.port}")
     return asyncio.run(_serve(state, options, about, began))
 
 
@@ -101,7 +104,8 @@ async def _serve(state: Path, options: argparse.Namespace, about: dict, began: f
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     os.chdir(BASE_DIR)
-    running = asyncio.create_task(keep_running(programs(options, about), logs=state / "logs", stop=stop))
+    listed = [*stripe_stand_in(options, state), *programs(options, about)]
+    running = asyncio.create_task(keep_running(listed, logs=state / "logs", stop=stop))
     welcome = asyncio.create_task(_welcome(options, about, began))
     await running
     welcome.cancel()
@@ -120,7 +124,10 @@ async def _welcome(options: argparse.Namespace, about: dict, began: float) -> No
             await asyncio.sleep(0.2)
     lines = [f"\nTokenspot is at http://{options.host}:{options.port}  ({time.monotonic() - began:.0f} s)\n"]
     lines += [f"  {who['role']:<10} {who['email']:<28} {who['password']}" for who in about["sign_ins"]]
-    lines += ["", f"  buyer's API key   {about['buyer_key']}", "", "Ctrl-C stops everything."]
+    lines += ["", f"  buyer's API key   {about['buyer_key']}"]
+    if os.environ.get("STRIPE_API_BASE"):
+        lines += ["  card payments     a stand-in for Stripe on this machine; no money moves"]
+    lines += ["", "Ctrl-C stops everything."]
     print("\n".join(lines), flush=True)
 
 

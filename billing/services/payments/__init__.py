@@ -2,7 +2,7 @@
 
 from billing.gateways.stripe_api import configured
 from billing.services.payments import attempts, automatic, clearing, errors, reconciling, refunds, settling, webhooks
-from billing.services.payments.reconciling import check, check_refund, tick
+from billing.services.payments.reconciling import check, check_refund, look_at_undecided, tick
 
 __all__ = [
     "attempts",
@@ -12,6 +12,7 @@ __all__ = [
     "clearing",
     "configured",
     "errors",
+    "look_at_undecided",
     "reconciling",
     "refunds",
     "settling",

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from accounts.kernel.errors import DomainError
@@ -47,10 +47,15 @@ def receive(*, body: bytes, signature: str, now: datetime) -> bool:
         raise BadWebhook("This is no event that Stripe signed within the last five minutes.") from None
     if len(body) > _MOST_BYTES or max(len(identifier), len(kind), len(object_id)) > 80 or "\\u0000" in body.decode():
         raise BadWebhook("This event is longer than events are.")
-    row = StripeEvent(id=identifier, kind=kind, object_id=object_id, payload=body.decode(), due_at=now, received_at=now)
-    before = StripeEvent.objects.filter(id=identifier).exists()
-    StripeEvent.objects.bulk_create([row], ignore_conflicts=True)
-    return not before
+    with connection.cursor() as cursor:  # one statement, which also says whether it was the first
+        cursor.execute(_STORE, [identifier, kind, object_id, body.decode(), now, now])
+        return bool(cursor.rowcount)
+
+
+_STORE = (
+    "INSERT INTO billing_stripeevent (id, kind, object_id, payload, state, tries, reason, due_at, received_at) "
+    "VALUES (%s, %s, %s, %s, 'received', 0, '', %s, %s) ON CONFLICT (id) DO NOTHING"
+)
 
 
 def work_due(*, now: datetime, limit: int = 100) -> int:

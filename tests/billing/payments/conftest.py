@@ -13,6 +13,7 @@ import pytest
 from django.test import override_settings
 
 from accounts.kernel.actor import Actor
+from accounts.kernel.roles import ROLES
 from accounts.selectors import clock
 from billing import services
 from billing.payment_models import Payment
@@ -73,11 +74,11 @@ class Till:
     def state(self, payment_id: UUID) -> str:
         return Payment.objects.values_list("state", flat=True).get(id=payment_id)
 
-    def webhook(self, event: dict[str, Any], **how: Any) -> bool:
+    def webhook(self, event: dict[str, Any], *, now: datetime | None = None) -> bool:
         """One event arrives, signed as Stripe signs."""
         body = signing.body_of(event)
         return services.payments.webhooks.receive(
-            body=body, signature=signing.signature(body, SECRET, **how), now=clock.now()
+            body=body, signature=signing.signature(body, SECRET), now=now or clock.now()
         )
 
     def events(self, *kinds: str) -> list[dict[str, Any]]:
@@ -87,6 +88,10 @@ class Till:
         for event in self.books.events:
             self.webhook(event)
         services.payments.webhooks.work_due(now=clock.now(), limit=10_000)
+
+    def member(self, role: str) -> Actor:
+        """The buyer with only this role's rights."""
+        return replace(self.buyer, role=role, scopes=ROLES[role])
 
     def captured_fen(self) -> int:
         """What Stripe took and did not send back."""

@@ -83,6 +83,16 @@ class TestTopUp:
         assert till.state(made) == "settled"
         assert till.wallet() == before + 100 * YUAN
 
+    def test_that_fails_after_the_buyer_came_back_is_failed(self, till: Till) -> None:
+        before = till.wallet()
+        made = till.open()
+        till.pay(made, method="wechat_pay", later=True)
+        till.books.finish_later(Payment.objects.get(id=made).session_id, paid=False)
+        till.deliver_all()
+        assert till.state(made) == "failed"
+        assert Payment.objects.get(id=made).reason == "generic_decline"
+        assert till.wallet() == before
+
     def test_expires_with_its_page(self, till: Till) -> None:
         made = till.open()
         till.books.expire(Payment.objects.get(id=made).session_id)

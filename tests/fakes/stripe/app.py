@@ -160,7 +160,9 @@ class Stripe:
                 raise invalid(f"No such {kind}: '{after}'", "resource_missing")
             rows = rows[places[0] + 1 :]
         limit = min(int(given.get("limit", 10)), 100)
-        return {"object": "list", "url": f"/v1/{kind}s", "has_more": len(rows) > limit, "data": rows[:limit]}
+        inner = {"expand": [path.removeprefix("data.") for path in given.get("expand", [])]}
+        shown = [self._expanded(one, inner) for one in rows[:limit]]
+        return {"object": "list", "url": f"/v1/{kind}s", "has_more": len(rows) > limit, "data": shown}
 
     # The hosted pages
 
