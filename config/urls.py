@@ -6,7 +6,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from config import health
 
-_API = ["accounts", "market", "providers", "metering_ingest", "billing"]
+_APPS = ["accounts", "market", "providers", "metering_ingest", "dispatch", "billing"]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("i18n/", include("django.conf.urls.i18n")),
@@ -15,8 +15,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("api/openapi.json", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
-    *(path("api/v1/", include(f"{app}.api.urls")) for app in _API),
-    *(path("", include(f"{app}.urls")) for app in ["accounts", "market", "providers", "metering_ingest", "billing"]),
+    *(path("api/v1/", include(f"{app}.api.urls")) for app in _APPS),
+    *(path("", include(f"{app}.urls")) for app in _APPS),
 ]
 
 handler404 = "config.health.not_found"

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from accounts.http.web import ActorPage
 from accounts.kernel import ids
 from accounts.kernel.actor import Actor
+from accounts.kernel.cells import neutral
 from market import selectors
 from market.kernel.text import price_text
 from market.selectors import OrderView
@@ -99,8 +100,8 @@ def _row(view: OrderView) -> list[str]:
     cells: dict[str, Any] = {
         "id": ids.encode("ord", view.id),
         "side": view.side,
-        "line": text(view.line),
-        "line_name": text(view.line_name),
+        "line": neutral(view.line),
+        "line_name": neutral(view.line_name),
         "grade": view.grade,
         "window_start": _instant(view.window_start),
         "window_end": _instant(view.window_end),
@@ -116,28 +117,23 @@ def _row(view: OrderView) -> list[str]:
         "currency": view.currency,
         "time_in_force": view.time_in_force,
         "expires_at": _instant(view.expires_at),
-        "client_order_id": text(view.client_order_id or ""),
+        "client_order_id": neutral(view.client_order_id or ""),
         "created_at": _instant(view.created_at),
         "amended_at": _instant(view.amended_at),
         "ended_at": _instant(view.ended_at),
-        "choices": text(
+        "choices": neutral(
             "; ".join(
                 f"{one.line}{one.grade and '/' + one.grade} {_instant(one.window_start)} {_price(one.limit_micros)}"
                 for one in view.choices
             )
         ),
-        "vendors": text("; ".join(sorted(view.scope.vendors))),
-        "regions": text("; ".join(sorted(view.scope.regions))),
-        "tiers": text("; ".join(sorted(view.scope.tiers))),
-        "data_terms": text("; ".join(sorted(view.scope.data_terms))),
+        "vendors": neutral("; ".join(sorted(view.scope.vendors))),
+        "regions": neutral("; ".join(sorted(view.scope.regions))),
+        "tiers": neutral("; ".join(sorted(view.scope.tiers))),
+        "data_terms": neutral("; ".join(sorted(view.scope.data_terms))),
         "min_quantity_st": view.scope.minimum_st,
     }
     return [str(cells[name]) for name in COLUMNS]
-
-
-def text(value: str) -> str:
-    """A text cell that no spreadsheet takes for a formula; numbers must not go through here."""
-    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _price(micros: int | None) -> str:
