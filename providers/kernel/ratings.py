@@ -21,6 +21,7 @@ JUDGED_REQUESTS = 200  # fewer say nothing: nine in ten honest deployments are w
 TOLERANCE = Fraction(30, 100)  # the cost model's 90th percentile for a known deployment
 MICRO, PICO = 10**6, 10**12
 MOST_RATE_MICRO = 10**15  # 10⁹ ST/s; what is faster took no time that can be measured
+MOST_WINDOW_MICRO = 10**18  # 10¹² ST: more is no window of one deployment, and would not fit its column
 OLDEST_RUN, CLOCK_SLACK = timedelta(days=7), timedelta(minutes=5)
 
 

@@ -84,6 +84,8 @@ def check(draft: CheckDraft, *, actor: Actor, now: datetime) -> Standing:
         raise RatingRefused(error.code, str(error)) from None
     if not work.total:
         raise RatingRefused("no_tokens", "The window has no tokens.")
+    if work.total * rules.MICRO > rules.MOST_WINDOW_MICRO:
+        raise RatingRefused("bad_counts", "No window has so much work.")
     if not draft.window.micro_seconds:
         raise RatingRefused("bad_seconds", "The seconds of a window must be above zero.")
     stored = observe(

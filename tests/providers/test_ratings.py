@@ -356,6 +356,15 @@ class TestChecks:
 
         assert (answer.status_code, answer.json()["code"]) == (422, code)
 
+    def test_more_work_than_can_be_kept_is_refused(self, api: Api, rated: str, now: datetime) -> None:
+        rows = [[10**7, 10**7, 10**7, 10**6]] * 2_000
+        given = {**window(now, 500), "window": {"seconds": "1", "requests": rows}}
+
+        answer = api.post(f"/provider/deployments/{rated}/rating-checks", given)
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad_counts")
+        assert not RatingObservation.objects.exists()
+
 
 class TestObserved:
     def test_work_from_elsewhere_counts_too(self, scene: Scene, api: Api, deployment: str, now: datetime) -> None:
