@@ -24,7 +24,7 @@ class RequestLog(models.Model):
     key_id = models.UUIDField(null=True)
     line = models.ForeignKey("market.ModelLine", models.PROTECT, related_name="+")
     allocation = models.ForeignKey("market.Allocation", models.PROTECT, related_name="+")
-    deployment = models.ForeignKey("providers.Deployment", models.PROTECT, related_name="+")
+    deployment = models.ForeignKey("providers.Deployment", models.PROTECT, related_name="+", db_index=False)
     reservation_id = models.UUIDField(unique=True)
     reserved_micro_st = models.BigIntegerField()
     stream = models.BooleanField()
@@ -57,4 +57,24 @@ class RequestLog(models.Model):
             models.Index(fields=["organisation", "-id"], name="dispatch_request_of"),
             models.Index(fields=["request_id"], name="dispatch_request_by_id"),
             models.Index(fields=["opened_at"], name="dispatch_request_open", condition=Q(state="open")),
+            # What ran on a deployment in a window; in place of the foreign key's own index.
+            models.Index(fields=["deployment", "opened_at"], name="dispatch_request_ran"),
+        ]
+
+
+class SaturatedWindow(models.Model):
+    """That a rated deployment's window was looked at, and for how long it was at load. Never changed."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    deployment = models.ForeignKey("providers.Deployment", models.PROTECT, related_name="+", db_index=False)
+    starts_at = models.DateTimeField()
+    loaded_micro_seconds = models.BigIntegerField()  # of wall time; 0 where it was never at load
+    requests = models.PositiveIntegerField()  # that closed at load
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            # What makes the observation of a window happen once.
+            models.UniqueConstraint(fields=["deployment", "starts_at"], name="dispatch_window_once"),
+            models.CheckConstraint(condition=Q(loaded_micro_seconds__gte=0), name="dispatch_window_load"),
         ]

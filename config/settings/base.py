@@ -258,6 +258,7 @@ _TICKS = {
     "providers.post_due": ("bulk", 15),
     "providers.forget_nonces": ("bulk", 300),
     "dispatch.close_stale": ("bulk", 60),
+    "dispatch.observe_saturation": ("bulk", 300),
 }
 CELERY_BEAT_SCHEDULE = {
     name: {"task": name, "schedule": seconds, "options": {"queue": queue, "expires": 2 * seconds}}

@@ -31,9 +31,11 @@ from providers.selectors.ratings import (
     RatingView,
     RunView,
     Standing,
+    Watched,
     rating_of,
     ratings_of,
     standings,
+    watched,
 )
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "RatingView",
     "RunView",
     "Standing",
+    "Watched",
     "agent_of",
     "agents_of",
     "deployment",
@@ -68,4 +71,5 @@ __all__ = [
     "schedule_of",
     "standings",
     "traded",
+    "watched",
 ]

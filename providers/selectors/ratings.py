@@ -9,15 +9,15 @@ from datetime import datetime
 from fractions import Fraction
 from uuid import UUID
 
-from django.db.models import F, Window
+from django.db.models import F, Max, Window
 from django.db.models.functions import RowNumber
 
 from accounts.kernel.actor import Actor
 from providers.kernel import ratings as rules
 from providers.kernel.errors import NotFound
 from providers.kernel.ratings import Drift, Observed, Setup, State
-from providers.models import Rating, RatingObservation, RatingRun
-from providers.selectors.hardware import DeploymentView, deployment_of
+from providers.models import Deployment, Rating, RatingObservation, RatingRun
+from providers.selectors.hardware import DeploymentView, deployment_of, deployments_many
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,15 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """A deployment in service with a rating that stands; `concurrency` is the most requests under way in its runs."""
+
+    deployment: DeploymentView
+    rating: RatingView
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
 class RatingDetail:
     """A rating of a deployment's history with its state and its runs."""
 
@@ -108,6 +117,20 @@ def standings(deployments: Collection[DeploymentView], *, now: datetime) -> dict
     seen = _observed([row.id for row in newest.values()])
     changed = _changed([row.id for row in newest.values()])
     return {each.id: _standing(each, newest.get(each.id), seen, changed, now) for each in deployments}
+
+
+def watched(*, now: datetime) -> list[Watched]:
+    """Deployments whose observed work says something: those in service whose rating stands, by id."""
+    rated = Rating.objects.filter(expires_at__gt=now, deployment__state=Deployment.State.ACTIVE)
+    found = deployments_many(set(rated.values_list("deployment_id", flat=True)))
+    standing = {
+        key: (one.rating, found[key])
+        for key, one in standings(found.values(), now=now).items()
+        if one.rating is not None and one.state in rules.STANDING
+    }
+    runs = RatingRun.objects.filter(rating__in=[rating.id for rating, _ in standing.values()])
+    most = dict(runs.values("rating_id").annotate(most=Max("concurrency")).values_list("rating_id", "most"))
+    return [Watched(one, rating, most[rating.id]) for _, (rating, one) in sorted(standing.items())]
 
 
 def ratings_of(deployment_id: UUID, actor: Actor, *, now: datetime) -> list[RatingDetail]:
