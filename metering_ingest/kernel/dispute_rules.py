@@ -23,6 +23,9 @@ _NEXT = {
     RESOLVED: set[str](),
 }
 
+# A cause of disputes beside those of comparing: more was billed than the devices worked for.
+WORK = "work_unbacked"
+
 RULE, BUYER, SELLER, OPERATOR = "rule", "buyer", "seller", "operator"
 PARTIES = (BUYER, SELLER)
 

@@ -14,6 +14,7 @@ from django.db import connection
 
 from accounts.kernel.actor import Actor
 from metering_ingest.kernel.comparing import CAUSES, Count, Sums
+from metering_ingest.kernel.work import Work
 
 MARK_SLACK = timedelta(minutes=10)
 
@@ -307,3 +308,50 @@ SELECT day, coalesce(d.requests, 0), coalesce(d.compared, 0), coalesce(d.matched
     coalesce(d.agent, 0), coalesce(d.value, 0), coalesce(l.n, 0)
 FROM days d FULL JOIN lost l USING (day) ORDER BY day
 """
+
+
+def measured_work(deployment_id: UUID, window_start: datetime) -> list[tuple[str, Work]]:
+    """Requests of a deployment's window whose device time its agent measured, added up by shape."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WORK, [deployment_id, window_start])
+        return [(f"p{prompt}-g{completion}", Work(*sums)) for prompt, completion, *sums in cursor.fetchall()]
+
+
+# The shapes are those of `kernel.work.shape_bucket`: powers of two by the position of the highest bit.
+_POWER = "CASE WHEN {0} = 0 THEN 0 ELSE 1::bigint << (length(ltrim({0}::bit(40)::text, '0')) - 1) END"
+_WORK = f"""
+SELECT {_POWER.format("r.prompt_tokens")}, {_POWER.format("r.completion_tokens")}, count(*), sum(r.micro_st)::bigint,
+    sum(r.gpu_micros)::bigint
+FROM market_allocation a JOIN market_product p ON p.id = a.product_id
+JOIN metering_usage_record r ON r.allocation_id = a.id AND r.meter = 'agent'
+WHERE a.deployment_id = %s AND p.window_start = %s AND r.gpu_micros IS NOT NULL AND r.aggregate_records IS NULL
+    AND NOT EXISTS (SELECT 1 FROM metering_reversal v WHERE v.key = r.key)
+GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkView:
+    """Measured work of a deployment and shape in one window; billed ÷ measured as an interval, in hundredths of a %."""
+
+    deployment_id: UUID
+    shape: str
+    window_start: datetime
+    requests: int
+    micro_st: int
+    gpu_micros: int
+    state: str
+    low_bps: int | None
+    high_bps: int | None
+
+
+def work_of(seller_id: UUID, *, since: datetime, limit: int = 100) -> list[WorkView]:
+    """What was judged of a seller's measured work, newest first, what is off first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT deployment_id, shape, window_start, requests, micro_st, gpu_micros, state, low_bps, high_bps "
+            "FROM metering_work_window WHERE seller_id = %s AND window_start >= %s AND state <> 'too_few' "
+            "ORDER BY state = 'within', window_start DESC, shape LIMIT %s",
+            [seller_id, since, limit],
+        )
+        return [WorkView(*row) for row in cursor.fetchall()]

@@ -6,7 +6,9 @@ Billing freezes and settles what is decided here; nothing here moves money.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from fractions import Fraction
 from uuid import UUID
 
 from django.conf import settings
@@ -111,6 +113,20 @@ def open_by_rule(allocation: AllocationView, found: Comparison, *, now: datetime
     return _open(allocation, found, free, by=rules.RULE, actor=_operator(), note="", now=now).id
 
 
+def open_for_work(allocation: AllocationView, found: Comparison, share: Fraction, *, now: datetime) -> UUID | None:
+    """Open a dispute about work that was billed and not done: this share of each minute that no dispute has yet."""
+    locks.buckets(allocation.id)
+    free = [
+        replace(one, causes=(*one.causes, rules.WORK), over_micro_st=int(one.gateway.micro_st * share))
+        for one in _free(allocation.id, found.minutes)
+        if one.gateway.records
+    ]
+    contested = sum(one.over_micro_st for one in free)
+    if contested * allocation.price_micros < settings.DISPUTE_LEAST_MICROS * 10**12 or not contested:
+        return None
+    return _open(allocation, found, free, by=rules.RULE, actor=_operator(), note="", now=now).id
+
+
 def open_(
     allocation_id: UUID, *, statement: str, actor: Actor, now: datetime, minutes: Collection[datetime] = ()
 ) -> UUID:
@@ -168,7 +184,7 @@ def _open(
         buyer_id=allocation.buyer_id,
         seller_id=allocation.seller_id,
         opened_by=by,
-        causes=" ".join(cause for cause in comparing.CAUSES if cause in causes),
+        causes=" ".join(cause for cause in (*comparing.CAUSES, rules.WORK) if cause in causes),
         freeze_micro_st=max(0, min(over, counted - reads.committed_micro_st(allocation.id))),
         claim_micro_st=sum(one.under_micro_st for one in minutes),
         opened_at=now,
@@ -197,7 +213,7 @@ def reply(dispute_id: UUID, *, note: str, actor: Actor, now: datetime) -> None:
         _event(dispute, _Kind.REPLIED, by=side, actor=actor, note=note, now=now)
         spoke = set(DisputeEvent.objects.filter(dispute=dispute).values_list("by", flat=True))
         if dispute.state == rules.OPEN and spoke >= set(rules.PARTIES):
-            _propose(dispute, now)
+            _propose_or_escalate(dispute, now)
 
 
 def accept(dispute_id: UUID, *, actor: Actor, now: datetime) -> None:
@@ -272,7 +288,7 @@ def _advance(dispute_id: UUID, now: datetime) -> bool:
         if dispute.deadline_at is None or dispute.deadline_at > now:
             return False
         if dispute.state == rules.OPEN:
-            _propose(dispute, now)
+            _propose_or_escalate(dispute, now)
             return True
         accepted = _accepted(dispute)
         if rules.after_silence(bool(dispute.proposed_amendments), accepted_by=accepted) == rules.RESOLVED:
@@ -280,6 +296,14 @@ def _advance(dispute_id: UUID, now: datetime) -> bool:
         else:
             _escalate(dispute, by=rules.RULE, actor=_operator(), note="", now=now)
         return True
+
+
+def _propose_or_escalate(dispute: Dispute, now: datetime) -> None:
+    """Counts are decided by rule; work is measured again by staff before anybody pays for it."""
+    if rules.WORK in dispute.causes.split():
+        _escalate(dispute, by=rules.RULE, actor=_operator(), note="", now=now)
+    else:
+        _propose(dispute, now)
 
 
 def _propose(dispute: Dispute, now: datetime) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from fractions import Fraction
 from uuid import UUID
 
 from django.conf import settings
@@ -14,8 +15,8 @@ from market.selectors import AllocationView
 from metering_ingest import locks
 from metering_ingest.kernel.comparing import Minute, Sums
 from metering_ingest.selectors import reconciliation as reads
-from metering_ingest.services import disputes
-from metering_ingest.services.recomputing import recomputed
+from metering_ingest.services import disputes, work
+from metering_ingest.services.recomputing import recomputed, terms_of
 
 _PATIENCE = 5  # quiet times that an allocation in steady use waits at most
 
@@ -49,12 +50,21 @@ def _compare(allocation: AllocationView, now: datetime) -> None:
     versions = reads.versions_of([allocation.id]).get(allocation.id, 0)
     found = recomputed(allocation, now=now)
     _store(allocation.id, found.minutes, now)
+    judged = work.judge_window(allocation, now=now)
+    over = terms_of(allocation).due(allocation.window_end)
+    due_at = found.due_at
+    if judged.unbacked_micro_st and now < over:
+        # Nothing of the counts may wait, and still the window's work is judged once it is over.
+        due_at = min(over, due_at or over)
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE metering_compared SET versions = %s, due_at = %s, compared_at = %s WHERE allocation_id = %s",
-            [versions, found.due_at, now, allocation.id],
+            [versions, due_at, now, allocation.id],
         )
     disputes.open_by_rule(allocation, found, now=now)
+    if judged.unbacked_micro_st and now >= over and found.due_at is None:
+        share = Fraction(judged.unbacked_micro_st, judged.micro_st)
+        disputes.open_for_work(allocation, found, share, now=now)
 
 
 _METERS = ("gateway", "agent", "buyer")

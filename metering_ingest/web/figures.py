@@ -66,7 +66,10 @@ def difference(gateway: Sums, witness: Sums) -> dict[str, Any] | None:
     ours, theirs = gateway.prompt + gateway.completion, witness.prompt + witness.completion
     tokens = theirs - ours
     percent = Decimal(tokens * 100) / ours if ours else None
-    return {"tokens": tokens, "percent": None if percent is None else f"{percent:+.3f}" if tokens else "0"}
+    return {
+        "tokens": tokens,
+        "percent": None if percent is None else f"{percent:+.3f}".replace("-", "−") if tokens else "0",
+    }
 
 
 def minute(view: ComparisonView) -> dict[str, Any]:
@@ -102,7 +105,7 @@ def _band(one: DayOfMeter) -> Decimal:
 
 def _chart(days: Sequence[DayOfMeter]) -> dict[str, Any]:
     lines: list[tuple[str, list[Decimal], dict[str, Any]]] = [
-        (_("Difference"), [_percent(one) for one in days], {"color": "accent"}),
+        (_("Difference"), [_percent(one) for one in days], {"color": "accent", "type": "bar"}),
         (_("Band, upper"), [_band(one) for one in days], {"color": "warn", "dashed": True}),
         (_("Band, lower"), [-_band(one) for one in days], {"color": "warn", "dashed": True}),
     ]
@@ -127,6 +130,19 @@ def _row(one: DayOfMeter) -> list[str]:
 def _summary(days: Sequence[DayOfMeter]) -> str:
     beyond = sum(abs(_percent(one)) > _band(one) for one in days)
     return _("%(beyond)d of %(days)d days lie beyond the band.") % {"beyond": beyond, "days": len(days)}
+
+
+def work(actor: Actor, *, now: datetime) -> list[dict[str, Any]]:
+    """A provider's measured work by deployment, shape and window."""
+    return [
+        {
+            "view": one,
+            "deployment": ids.encode("dep", one.deployment_id),
+            "state": labels.WORK_STATES[one.state],
+            "ratio": f"{Decimal(one.low_bps or 0) / 10_000:.2f} – {Decimal(one.high_bps or 0) / 10_000:.2f}",
+        }
+        for one in reads.work_of(actor.organisation_id, since=now - timedelta(days=DAYS))
+    ]
 
 
 def dispute_row(one: DisputeDetail) -> dict[str, Any]:
@@ -169,7 +185,7 @@ def dispute(one: DisputeDetail, *, actor: Actor) -> dict[str, Any]:
         ],
         "may_reply": writes and one.state != rules.RESOLVED,
         "may_accept": writes and party and one.state == rules.PROPOSED and not accepted,
-        "may_escalate": writes and one.state in {rules.OPEN, rules.PROPOSED} and not accepted,
+        "may_escalate": writes and party and one.state in {rules.OPEN, rules.PROPOSED} and not accepted,
         "may_decide": writes and one.side == rules.OPERATOR and one.state != rules.RESOLVED,
     }
 

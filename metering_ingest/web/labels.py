@@ -5,11 +5,11 @@ from __future__ import annotations
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from metering_ingest.kernel import comparing
+from metering_ingest.kernel import comparing, work
 from metering_ingest.kernel import dispute_rules as rules
 
 STATES: dict[str, tuple[str | Promise, str]] = {
-    comparing.MATCHED: (_("Matched"), "good"),
+    comparing.MATCHED: (_("Counts agree"), "good"),
     comparing.WAITING: (_("Waiting for late records"), "live"),
     comparing.SINGLE: (_("One witness only"), "idle"),
     comparing.SOFT: (_("Soft difference"), "warn"),
@@ -25,9 +25,15 @@ CAUSES: dict[str, str | Promise] = {
     comparing.OVERRUN: _("generated beyond the request's limit; not billed"),
     comparing.WORSE_FORMAT: _("served in a coarser format than sold"),
     comparing.AGGREGATE: _("the agent reported sums"),
+    rules.WORK: _("more was billed than the devices worked for"),
+}
+WORK_STATES: dict[str, tuple[str | Promise, str]] = {
+    work.WITHIN: (_("Within the band"), "good"),
+    work.SOFT: (_("Off beyond the first band"), "warn"),
+    work.HARD: (_("Off beyond the second band"), "bad"),
 }
 DISPUTE_STATES: dict[str, tuple[str | Promise, str]] = {
-    rules.OPEN: (_("Open"), "live"),
+    rules.OPEN: (_("Open to replies"), "live"),
     rules.PROPOSED: (_("Proposed"), "warn"),
     rules.ESCALATED: (_("With staff"), "warn"),
     rules.RESOLVED: (_("Resolved"), "good"),

@@ -32,6 +32,7 @@ class ProviderMetering(ActorPage):
         now = clock.now()
         context = {
             "rows": figures.allocations(self.actor, now=now, as_seller=True),
+            "work": figures.work(self.actor, now=now),
             "drift": figures.drift(self.actor, now=now),
             "drift_headers": [
                 _("Day"), _("Gateway, tokens"), _("Agent, tokens"), _("Difference, %"), _("Band, %"),
