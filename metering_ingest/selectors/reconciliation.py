@@ -80,7 +80,9 @@ def due(now: datetime, *, quiet_since: datetime, waited_since: datetime, limit: 
 
 
 _DUE = """
-WITH mark AS (SELECT coalesce(since, '-infinity'::timestamptz) AS since FROM metering_compare_mark WHERE id = 1),
+WITH mark AS (
+    SELECT coalesce((SELECT since FROM metering_compare_mark WHERE id = 1), '-infinity'::timestamptz) AS since
+),
 named AS (
     SELECT DISTINCT allocation_id FROM metering_bucket WHERE changed_at >= (SELECT since FROM mark)
     UNION

@@ -101,4 +101,8 @@ def _row(one: Minute) -> tuple[object, ...]:
 
 def _advance(since: datetime) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE metering_compare_mark SET since = greatest(since, %s) WHERE id = 1", [since])
+        cursor.execute(
+            "INSERT INTO metering_compare_mark AS m (id, since) VALUES (1, %s) "
+            "ON CONFLICT (id) DO UPDATE SET since = greatest(m.since, excluded.since)",
+            [since],
+        )
