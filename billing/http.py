@@ -14,8 +14,10 @@ from accounts.http.pagination import BadCursor
 from accounts.kernel import ids
 from billing import selectors
 from billing.services import Document
+from billing.services.files import MEDIA
 
 USAGE_DAYS = 30
+XLSX = MEDIA["xlsx"]
 YUAN = r"\A[0-9]{1,10}(\.[0-9]{1,2})?\Z"
 
 
@@ -58,3 +60,9 @@ def invoice_ids(texts: Iterable[str]) -> list[UUID]:
         return [ids.decode("inv", text) for text in texts]
     except ids.BadId:
         raise selectors.NoSuchInvoice("There is no such invoice.") from None
+
+
+def fen_of(text: str) -> int:
+    """Fen of a text that matched `YUAN`."""
+    whole, _, places = text.partition(".")
+    return int(whole) * 100 + int((places + "00")[:2])

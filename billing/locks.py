@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from datetime import date
 from uuid import UUID
 
-from billing.models import AllocationPosting, BillingProfile, Credit, Invoice, NumberSeries, RatedLine, RatingWatermark
+from billing.models import (
+    AllocationPosting,
+    BillingProfile,
+    Credit,
+    CreditProposal,
+    Export,
+    Invoice,
+    NumberSeries,
+    RatedLine,
+    RatingWatermark,
+)
 from billing.payment_models import Payment, PaymentProfile, Refund, StripeEvent
 
 
@@ -86,3 +96,14 @@ def stripe_event(event_id: str) -> StripeEvent | None:
     """One webhook that waits; None while somebody else works it, or once it is done."""
     rows = StripeEvent.objects.select_for_update(skip_locked=True).filter(id=event_id)
     return rows.filter(state=StripeEvent.State.RECEIVED).first()
+
+
+def credit_proposal(proposal_id: UUID) -> CreditProposal | None:
+    """A proposal, locked: it is decided once; None where there is none."""
+    return CreditProposal.objects.select_for_update(of=("self",)).filter(id=proposal_id).first()
+
+
+def waiting_export(export_id: UUID) -> Export | None:
+    """An export that waits, locked; None where another worker has it, or it is done."""
+    rows = Export.objects.select_for_update(skip_locked=True).filter(id=export_id, state=Export.State.WAITING)
+    return rows.first()

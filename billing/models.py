@@ -401,6 +401,171 @@ class InvoiceFile(models.Model):
         constraints = [models.UniqueConstraint(fields=["invoice", "kind", "language"], name="invoice_file_once")]
 
 
+class CreditProposal(models.Model):
+    """What one member of staff wants to give back of an invoice, until another confirms or rejects it."""
+
+    class State(models.TextChoices):
+        PROPOSED = "proposed", "Waits for a second person"
+        CONFIRMED = "confirmed", "Confirmed"
+        REJECTED = "rejected", "Rejected"
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="+")
+    # Fen by the number of the line, as text: what the proposer saw and signed.
+    amounts = models.JSONField()
+    reason = models.CharField(max_length=300)
+    state = models.CharField(max_length=9, choices=State, default=State.PROPOSED)
+    proposed_by = models.UUIDField()
+    proposed_at = models.DateTimeField()
+    decided_by = models.UUIDField(null=True)
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="credit_two_persons",
+                condition=Q(state="proposed", decided_by__isnull=True, decided_at__isnull=True)
+                | Q(state="rejected", decided_by__isnull=False, decided_at__isnull=False)
+                | (
+                    Q(state="confirmed", decided_by__isnull=False, decided_at__isnull=False)
+                    & ~Q(decided_by=F("proposed_by"))
+                ),
+            ),
+        ]
+
+
+class CreditNote(models.Model):
+    """Part or all of an invoice given back, in a gapless series of its own. Never changed."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    organisation = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="credit_notes")
+    proposal = models.OneToOneField(CreditProposal, models.PROTECT, related_name="note")
+    series = models.CharField(max_length=12)
+    number = models.PositiveBigIntegerField()
+    currency = models.CharField(max_length=3)
+    net_fen = models.BigIntegerField()
+    tax_fen = models.BigIntegerField()
+    total_fen = models.BigIntegerField()
+    # Where the money went: first what the buyer still owed for the invoice, then the wallet.
+    receivable_micros = models.BigIntegerField()
+    wallet_micros = models.BigIntegerField()
+    issued_at = models.DateTimeField()
+    figures = models.JSONField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["series", "number"], name="credit_note_number"),
+            models.CheckConstraint(
+                name="credit_note_total",
+                condition=Q(
+                    total_fen=F("net_fen") + F("tax_fen"),
+                    total_fen__gt=0,
+                    net_fen__gte=0,
+                    tax_fen__gte=0,
+                    receivable_micros__gte=0,
+                    wallet_micros__gte=0,
+                    receivable_micros=F("total_fen") * 10_000 - F("wallet_micros"),
+                ),
+            ),
+        ]
+        indexes = [models.Index(fields=["organisation", "-issued_at"], name="credit_note_of_organisation")]
+
+
+class CreditNoteLine(models.Model):
+    """What a note gives back of one invoice line."""
+
+    note = models.ForeignKey(CreditNote, models.PROTECT, related_name="lines")
+    line = models.ForeignKey(InvoiceLine, models.PROTECT, related_name="credits")
+    amount_fen = models.BigIntegerField()
+    net_fen = models.BigIntegerField()
+    tax_fen = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["note", "line"], name="credit_note_line_once"),
+            models.CheckConstraint(
+                name="credit_note_line_total",
+                condition=Q(amount_fen=F("net_fen") + F("tax_fen"), amount_fen__gt=0, net_fen__gte=0, tax_fen__gte=0),
+            ),
+        ]
+
+
+class CreditNoteFile(models.Model):
+    """A credit note's document, stored when it is first asked for and the same ever after."""
+
+    note = models.ForeignKey(CreditNote, models.PROTECT, related_name="files")
+    kind = models.CharField(max_length=4)
+    language = models.CharField(max_length=2)
+    sha256 = models.CharField(max_length=64)
+    content = models.BinaryField()
+    made_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["note", "kind", "language"], name="credit_note_file_once")]
+
+
+class Export(models.Model):
+    """A file that a task makes of many invoices. What it takes is fixed when it is asked for."""
+
+    class Kind(models.TextChoices):
+        FILES = "files", "Invoice files"
+        LINES = "lines", "Invoice lines"
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        READY = "ready", "Ready"
+        FAILED = "failed", "Failed"
+        EXPIRED = "expired", "Expired"
+
+    id = models.UUIDField(primary_key=True, default=ids.new)
+    organisation = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    # Who asked: a member, or a key.
+    user_id = models.UUIDField(null=True)
+    key_id = models.UUIDField(null=True)
+    kind = models.CharField(max_length=5, choices=Kind)
+    format = models.CharField(max_length=4)
+    first_date = models.DateField(null=True)
+    last_date = models.DateField(null=True)
+    # Invoices issued later are not in it, however long it takes.
+    up_to = models.UUIDField(null=True)
+    state = models.CharField(max_length=7, choices=State, default=State.WAITING)
+    invoices = models.PositiveIntegerField()
+    done = models.PositiveIntegerField(default=0)
+    last_id = models.UUIDField(null=True)
+    rows = models.PositiveIntegerField(default=0)
+    size_bytes = models.PositiveBigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True)
+    content = models.BinaryField(null=True)
+    failure = models.CharField(max_length=80, blank=True)
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="export_done", condition=Q(done__lte=F("invoices"))),
+            models.CheckConstraint(
+                name="export_ready", condition=~Q(state="ready") | Q(content__isnull=False, done=F("invoices"))
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["organisation", "-created_at"], name="export_of_organisation"),
+            models.Index(fields=["created_at"], name="export_waiting", condition=Q(state="waiting")),
+        ]
+
+
+class ExportPart(models.Model):
+    """Rows of one batch of invoices, kept so that an interrupted export goes on where it stopped."""
+
+    export = models.ForeignKey(Export, models.CASCADE, related_name="parts")
+    number = models.PositiveIntegerField()
+    rows = models.JSONField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["export", "number"], name="export_part_once")]
+
+
 class TopUp(models.Model):
     """Money that reached a buyer's wallet by bank transfer, recorded by staff."""
 

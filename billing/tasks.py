@@ -43,3 +43,10 @@ def payments(**_: object) -> int:
 def clearing(**_: object) -> int:
     """Read Stripe's balance transactions, once a night."""
     return services.payments.clearing.read_if_due(now=clock.now())
+
+
+@shared_task(name=enqueue.EXPORT)
+def export(**_: object) -> int:
+    """Make the exports that wait, and remove the files of those past their time."""
+    services.exports.expire(now=clock.now())
+    return services.exports.work(now=clock.now)

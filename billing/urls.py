@@ -3,7 +3,7 @@
 from django.urls import path
 
 from billing.api.payments import StripeWebhook
-from billing.web import chain, exports, payments, views
+from billing.web import chain, credit_notes, exports, payments, views
 
 app_name = "billing"
 urlpatterns = [
@@ -25,6 +25,21 @@ urlpatterns = [
         chain.BucketPage.as_view(),
         name="line_bucket",
     ),
+    path("billing/credit-notes/<str:public_id>/", credit_notes.NotePage.as_view(), name="credit_note"),
+    *(
+        path(
+            f"billing/credit-notes/<str:public_id>/{kind}",
+            credit_notes.NoteFile.as_view(),
+            {"kind": kind},
+            f"credit_note_{kind}",
+        )
+        for kind in ("pdf", "csv", "xlsx", "json")
+    ),
+    path("staff/credit-notes/", credit_notes.StaffNotes.as_view(), name="staff_credit_notes"),
+    path("staff/credit-notes/<str:public_id>/<str:decision>/", credit_notes.Decide.as_view(), name="decide_credit"),
+    path("billing/exports/", exports.Exports.as_view(), name="exports"),
+    path("billing/exports/<str:public_id>/file", exports.ExportFile.as_view(), name="export_file"),
+    path("billing/exports/<str:public_id>/retry/", exports.RetryExport.as_view(), name="retry_export"),
     path("billing/invoice-archive/", exports.InvoiceArchive.as_view(), name="invoice_archive"),
     path("billing/invoices/<str:public_id>/pay/", payments.PayInvoice.as_view(), name="pay_invoice"),
     path("billing/payments/", payments.PayIn.as_view(), name="pay_in"),

@@ -19,15 +19,13 @@ from accounts.selectors import clock
 from billing import selectors, services
 from billing.api import serializers as shapes
 from billing.documents.figures import from_dict
-from billing.http import USAGE_DAYS, file_response
-from billing.services.files import MEDIA
+from billing.http import USAGE_DAYS, XLSX, file_response
 from billing.services.topups import UnknownBuyer
 from ledger import selectors as ledger
 from market import selectors as market
 from market.kernel.errors import NotFound
 from market.kernel.text import micros_of
 
-XLSX = MEDIA["xlsx"]
 _COUNTS = (
     "bought_st", "metered_micro_st", "billed_micro_st", "requests", "input_tokens", "cached_tokens", "output_tokens",
 )  # fmt: skip

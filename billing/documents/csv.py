@@ -40,7 +40,7 @@ _TEXTS = {"invoice", "product", "grade", "provider", "currency"}
 
 def render(figures: DocumentFigures) -> bytes:
     """The lines, the rounding (exact amount - amount) and the total; decimals plain, times RFC 3339 UTC."""
-    return table(COLUMNS, ({name: _neutral(name, cell) for name, cell in row.items()} for row in rows(figures)))
+    return table(COLUMNS, map(neutral_row, rows(figures)))
 
 
 def table(columns: Sequence[str], written: Iterable[Row], *, head: bool = True) -> bytes:
@@ -74,8 +74,9 @@ def rows(figures: DocumentFigures) -> list[Row]:
     return [{**whole, **row} for row in (*map(_line, figures.lines), rounding, total)]
 
 
-def _neutral(name: str, cell: str) -> str:
-    return neutral(cell) if name in _TEXTS else cell
+def neutral_row(row: Row) -> Row:
+    """The row with its text cells neutralised; numbers and dates keep their sign."""
+    return {name: neutral(cell) if name in _TEXTS else cell for name, cell in row.items()}
 
 
 def _line(line: DocumentLine) -> Row:

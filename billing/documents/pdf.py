@@ -16,7 +16,7 @@ from billing.documents.figures import DocumentFigures, DocumentLine, Party
 from billing.documents.labels import LABELS, Language
 from billing.kernel.decimals import grouped
 
-TEMPLATE = Path(__file__).parent / "invoice.typ"
+INVOICE, CREDIT_NOTE = (Path(__file__).parent / name for name in ("invoice.typ", "credit_note.typ"))
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 SYMBOL: dict[Language, str] = {"zh": "¥", "en": "CN¥"}
 NOTHING = "—"
@@ -32,26 +32,34 @@ def render(figures: DocumentFigures, language: Language) -> bytes:
 
     :raises MissingGlyphs: text holds characters that the fonts cannot show.
     """
-    view = _clean(_view(figures, language))
+    return compiled(INVOICE, _view(figures, language), issued_at=figures.issued_at)
+
+
+def compiled(template: Path, written: dict[str, Any], *, issued_at: str) -> bytes:
+    """A template with what it prints, which has a `number`; the only time in the file is that of issue.
+
+    :raises MissingGlyphs: text holds characters that the fonts cannot show.
+    """
+    view = _clean(written)
     glyphs.refuse_missing(_texts(view))
     glyphs.refuse_missing([view["number"]], glyphs.BOLD)
     data = json.dumps(view, ensure_ascii=False)
     with _one_at_a_time:  # the compiler keeps the inputs of its last call
-        pdf = _compiler().compile(
+        pdf = _compiler(template).compile(
             sys_inputs={"d": data},
             format="pdf",
             pdf_standards=["a-2b"],
-            timestamp=datetime.fromisoformat(figures.issued_at).replace(microsecond=0),  # typst takes whole seconds
+            timestamp=datetime.fromisoformat(issued_at).replace(microsecond=0),  # typst takes whole seconds
         )
     assert isinstance(pdf, bytes)
     return pdf
 
 
 @cache
-def _compiler() -> typst.Compiler:
+def _compiler(template: Path) -> typst.Compiler:
     """Made on first use, after a worker has forked: it owns threads. Typst's own fonts are left out too."""
     fonts = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[glyphs.FONTS])
-    return typst.Compiler(TEMPLATE, font_paths=fonts)
+    return typst.Compiler(template, font_paths=fonts)
 
 
 def _view(figures: DocumentFigures, language: Language) -> dict[str, Any]:
@@ -64,11 +72,11 @@ def _view(figures: DocumentFigures, language: Language) -> dict[str, Any]:
         "labels": labels,
         "number": figures.number,
         "currency": figures.currency,
-        "period": f"{_day(figures.first_date, language)} – {_day(figures.last_date, language)}",
-        "issued": _day(figures.issue_date, language),
-        "due_date": _day(figures.due_date, language) if figures.due_date else NOTHING,
-        "seller": _party(figures.seller),
-        "buyer": _party(figures.buyer),
+        "period": f"{day(figures.first_date, language)} – {day(figures.last_date, language)}",
+        "issued": day(figures.issue_date, language),
+        "due_date": day(figures.due_date, language) if figures.due_date else NOTHING,
+        "seller": party(figures.seller),
+        "buyer": party(figures.buyer),
         "lines": [_line(line, language) for line in figures.lines],
         "taxes": [
             {
@@ -93,7 +101,7 @@ def _view(figures: DocumentFigures, language: Language) -> dict[str, Any]:
     }
 
 
-def _party(party: Party) -> dict[str, str]:
+def party(party: Party) -> dict[str, str]:
     fields = ("name", "tax_number", "address", "phone", "bank", "bank_account")
     return {field: getattr(party, field) or NOTHING for field in fields}
 
@@ -104,7 +112,7 @@ def _line(line: DocumentLine, language: Language) -> dict[str, str]:
         "number": str(line.number),
         "product": line.product,
         "detail": f"{line.grade} / {provider}" + ("" if line.kind == "usage" else f" / {LABELS[language][line.kind]}"),
-        "day": _day(line.delivery_date, language),
+        "day": day(line.delivery_date, language),
         "input": f"{line.input_tokens:,}",
         "cached": f"{line.cached_tokens:,}",
         "output": f"{line.output_tokens:,}",
@@ -118,7 +126,7 @@ def _line(line: DocumentLine, language: Language) -> dict[str, str]:
     }
 
 
-def _day(iso: str, language: Language) -> str:
+def day(iso: str, language: Language) -> str:
     if language == "zh":
         return iso
     day = date.fromisoformat(iso)

@@ -2,6 +2,7 @@
 
 from billing.selectors import payments
 from billing.selectors.checks import verify
+from billing.selectors.exports import NoSuchExport, export_row, exports, waiting_export
 from billing.selectors.rows import (
     Breach,
     Earned,
@@ -32,6 +33,7 @@ from billing.selectors.wallet import movements, top_up, top_ups
 __all__ = [
     "Breach",
     "Earned",
+    "NoSuchExport",
     "NoSuchInvoice",
     "OrderUsage",
     "RatedPart",
@@ -44,6 +46,8 @@ __all__ = [
     "earned",
     "earned_from",
     "exceptions",
+    "export_row",
+    "exports",
     "first_waiting_day",
     "invoice_by_id",
     "invoice_row",
@@ -60,4 +64,5 @@ __all__ = [
     "usage_rows",
     "verify",
     "waiting",
+    "waiting_export",
 ]

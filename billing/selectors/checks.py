@@ -6,14 +6,14 @@ from typing import Any
 
 from django.db import connection
 
-from billing.selectors import payments
+from billing.selectors import document_checks, payments
 from billing.selectors.rows import Breach
 
 
 def verify() -> list[Breach]:
     """Rated = settled, consumed <= bought, posted = floor(exact), invoice = sum of lines, numbers contiguous."""
     found: list[Breach] = []
-    for rule, sql in (_RULES | payments.RULES).items():
+    for rule, sql in (_RULES | payments.RULES | document_checks.RULES).items():
         with connection.cursor() as cursor:
             cursor.execute(sql)
             found += [_breach(rule, row) for row in cursor.fetchall()]

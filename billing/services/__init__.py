@@ -1,6 +1,6 @@
 """What billing does: rate usage, issue invoices, close providers' days, record top-ups."""
 
-from billing.services import contested, credits, payments, topups
+from billing.services import contested, credits, exports, payments, topups
 from billing.services.closing import close_days
 from billing.services.files import Document, invoice_file, invoices_zip
 from billing.services.invoices import (
@@ -19,6 +19,7 @@ __all__ = [
     "close_days",
     "contested",
     "credits",
+    "exports",
     "finalise",
     "invoice_ended_periods",
     "invoice_file",

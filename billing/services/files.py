@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, TypeVar
 from uuid import UUID
 
 from accounts.kernel.actor import Actor
@@ -14,9 +14,9 @@ from accounts.kernel.errors import DomainError
 from billing import selectors
 from billing.documents import archive, csv, json_file, pdf, xlsx
 from billing.documents.figures import DocumentFigures, from_dict
-from billing.models import Invoice, InvoiceFile
+from billing.models import CreditNoteFile, Invoice, InvoiceFile
 
-Kind = Literal["pdf", "csv", "xlsx", "json"]
+_File = TypeVar("_File", InvoiceFile, CreditNoteFile)
 MEDIA: dict[str, str] = {
     "pdf": "application/pdf",
     "csv": "text/csv; charset=utf-8",
@@ -61,19 +61,26 @@ def invoice_file(invoice_id: UUID, *, kind: str, language: str, actor: Actor, no
 def stored_file(invoice: Invoice, *, kind: str, language: str, now: datetime) -> Document:
     """The stored file of an invoice that the caller may read; made at the first call."""
     language = "zh" if kind == "pdf" and language == "zh" else "en"
-    stored = InvoiceFile.objects.filter(invoice=invoice, kind=kind, language=language).first()
-    if stored is None:
-        figures = from_dict(invoice.figures)
-        content = pdf.render(figures, "zh" if language == "zh" else "en") if kind == "pdf" else _MAKERS[kind](figures)
-        made = InvoiceFile(
-            invoice=invoice, kind=kind, language=language, content=content, made_at=now,
-            sha256=hashlib.sha256(content).hexdigest(),
-        )  # fmt: skip
-        InvoiceFile.objects.bulk_create([made], ignore_conflicts=True)  # a twin request makes the same bytes
-        stored = InvoiceFile.objects.get(invoice=invoice, kind=kind, language=language)
+    figures = from_dict(invoice.figures)
+
+    def make() -> bytes:
+        return pdf.render(figures, "zh" if language == "zh" else "en") if kind == "pdf" else _MAKERS[kind](figures)
+
+    stored = kept(InvoiceFile, {"invoice": invoice, "kind": kind, "language": language}, make, now=now)
     suffix = f"-{language}" if kind == "pdf" else ""
     name = f"{invoice.figures['number']}{suffix}.{kind}"
     return Document(name, MEDIA[kind], bytes(stored.content), stored.sha256)
+
+
+def kept(model: type[_File], which: dict[str, Any], make: Callable[[], bytes], *, now: datetime) -> _File:
+    """The stored file of a document; made and stored where there is none."""
+    stored = model.objects.filter(**which).first()
+    if stored is None:
+        content = make()
+        made = model(**which, content=content, made_at=now, sha256=hashlib.sha256(content).hexdigest())
+        model.objects.bulk_create([made], ignore_conflicts=True)  # a twin request makes the same bytes
+        stored = model.objects.get(**which)
+    return stored
 
 
 def invoices_zip(invoice_ids: Sequence[UUID], *, actor: Actor, now: datetime) -> Document:

@@ -56,6 +56,7 @@ _MOVEMENTS = {
     "usage": gettext_lazy("Usage"),
     "usage_back": gettext_lazy("Usage corrected"),
     "dispute": gettext_lazy("Back after a dispute"),
+    "credit_note": gettext_lazy("Credit note"),
     "rounding": gettext_lazy("Rounding of an invoice"),
     "promise": gettext_lazy("Back from the seller: slower than promised"),
     "shortfall": gettext_lazy("Back from the seller: not delivered"),
@@ -144,4 +145,8 @@ def invoice(row: Invoice) -> dict[str, Any]:
         "public_id": ids.encode("inv", row.id),
         "figures": figures,
         "lines": [{"line": line} for line in figures.lines],
+        "credit_notes": [
+            {"public_id": ids.encode("crn", note.id), "figures": note.figures, "issued_at": note.issued_at}
+            for note in row.credit_notes.order_by("number")
+        ],
     }

@@ -255,6 +255,7 @@ _TICKS = {
     "billing.invoice_ended_periods": ("bill", 300),
     "billing.payments": ("bill", 3),
     "billing.clearing": ("bulk", 3600),
+    "billing.export": ("bulk", 5),
     "providers.post_due": ("bulk", 15),
     "providers.forget_nonces": ("bulk", 300),
     "dispatch.close_stale": ("bulk", 60),
