@@ -123,7 +123,9 @@ def confirm(proposal_id: UUID, *, actor: Actor, now: datetime) -> UUID:
             raise SecondPersonNeeded("Another member of staff has to confirm what you proposed.")
         # Notes and invoices of one organisation are made one at a time.
         locks.billing_profile(proposal.invoice.organisation_id)
-        proposal.invoice = locks.invoice(proposal.invoice_id)  # a payment of it is booked before or after, not meanwhile
+        proposal.invoice = locks.invoice(
+            proposal.invoice_id
+        )  # a payment of it is booked before or after, not meanwhile
         note = _issue(proposal, now)
         _decide(proposal, CreditProposal.State.CONFIRMED, person, now)
         _audit(proposal, "credit_note.issued", actor, now)
