@@ -67,11 +67,11 @@ def stop_demo(site: Site) -> int:
 
 
 def free_port() -> int:
-    """The first of five free ports in a row."""
-    for port in range(18_000, 19_000, 5):
-        if all(_is_free(port + offset) for offset in range(5)):
+    """The first of six free ports in a row."""
+    for port in range(18_000, 19_000, 6):
+        if all(_is_free(port + offset) for offset in range(6)):
             return port
-    raise AssertionError("no five free ports in a row")
+    raise AssertionError("no six free ports in a row")
 
 
 def _is_free(port: int) -> bool:

@@ -59,31 +59,36 @@ _STORE = (
 
 
 def work_due(*, now: datetime, limit: int = 100) -> int:
-    """Work the events that wait; gives how many. One that fails waits longer each time, then is parked."""
+    """Work the events that wait; gives how many. One that fails waits longer each time, then is parked.
+
+    Where Stripe does not answer the rest is left for the next tick: other work waits behind this.
+    """
     waiting = StripeEvent.objects.filter(state=StripeEvent.State.RECEIVED, due_at__lte=now).order_by("due_at", "id")
     done = 0
     for event_id in list(waiting.values_list("id", flat=True)[:limit]):
-        work(event_id, now=now)
         done += 1
+        if not work(event_id, now=now):
+            break
     return done
 
 
-def work(event_id: str, *, now: datetime) -> None:
-    """Work one event. Twice, or two at once, changes nothing."""
+def work(event_id: str, *, now: datetime) -> bool:
+    """Work one event; False where Stripe does not answer. Twice, or two at once, changes nothing."""
     event = StripeEvent.objects.filter(id=event_id, state=StripeEvent.State.RECEIVED).first()
     if event is None:
-        return
+        return True
     try:
         state, reason = _work(json.loads(event.payload), now)
     except stripe_api.NoAnswer:
         _again(event_id, "no_answer", now)
-        return
+        return False
     except (Differs, stripe_api.GatewayError, DomainError) as error:
         reason = str(getattr(error, "code", "") or error)
         log.warning("billing.stripe_event.failed", event_id=event_id, reason=reason)
         _again(event_id, reason, now)
-        return
+        return True
     _finish(event_id, state, reason, now)
+    return True
 
 
 def retry(event_id: str, *, now: datetime) -> None:

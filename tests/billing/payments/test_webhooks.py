@@ -150,6 +150,16 @@ class TestWorking:
         assert till.state(made) == "settled"
         assert StripeEvent.objects.get().state == "done"
 
+    def test_leaves_the_rest_for_the_next_tick_where_stripe_is_down(self, till: Till) -> None:
+        for _ in range(3):
+            till.pay(till.open())
+        for event in till.events("checkout.session.completed"):
+            till.webhook(event)
+        till.plan(("GET /v1/checkout/sessions", "error"))
+        assert services.payments.webhooks.work_due(now=clock.now()) == 1
+        assert services.payments.webhooks.work_due(now=clock.now()) == 2
+        assert StripeEvent.objects.filter(state="done").count() == 2
+
     def test_a_parked_one_may_be_tried_again(self, till: Till) -> None:
         made = till.open()
         till.pay(made)
