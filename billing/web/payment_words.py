@@ -58,6 +58,8 @@ def steps(row: Payment) -> list[tuple[str, str, str]]:
     saved = row.way == Payment.Way.SAVED
     first = ("done", _("Chosen"), "")
     pay, end = _("Charge the saved card") if saved else _("Pay on Stripe's page"), _end(row)
+    if row.purpose == Payment.Purpose.SETUP:
+        pay = _("Go on to Stripe's page")
     match row.state:
         case Payment.State.SETTLED:
             return [first, ("done", pay, ""), ("done", end, "")]

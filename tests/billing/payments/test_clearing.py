@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 
 from accounts.selectors import clock
 from billing import selectors, services
@@ -74,6 +76,16 @@ class TestClearing:
         till.books.of("balance_transaction")[0]["amount"] = 9_000
         services.payments.clearing.read(now=clock.now())
         assert differences() == [("amount", 9_000, 10_000)]
+
+    def test_the_command_prints_both_sides_and_ends_with_1_on_a_difference(self, till: Till) -> None:
+        made, out = till.paid(10_000), StringIO()
+        call_command("stripe_clearing", stdout=out)
+        assert "0 differences" in out.getvalue() and "100.00" in out.getvalue()
+        till.books.refund({"payment_intent": Payment.objects.get(id=made).intent_id, "amount": "300"})
+        with pytest.raises(SystemExit) as ended:
+            call_command("stripe_clearing", stdout=out)
+        assert ended.value.code == 1
+        assert "not_ours" in out.getvalue() and "Stripe -3.00, ledger -" in out.getvalue()
 
     def test_is_read_once_a_night(self, till: Till) -> None:
         till.paid(10_000)
