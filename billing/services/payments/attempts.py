@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Sum
 from django.urls import reverse
 
 from accounts import services as accounts
@@ -17,7 +18,7 @@ from accounts.selectors import organisations
 from billing import locks, selectors
 from billing.gateways import stripe_api
 from billing.kernel import payments as kernel
-from billing.models import Invoice
+from billing.models import CreditNote, Invoice
 from billing.payment_models import Payment, PaymentProfile
 from billing.services.payments import errors
 from billing.services.payments.settling import apply, no_answer, refused
@@ -52,7 +53,8 @@ def open_invoice(*, actor: Actor, invoice_id: UUID, now: datetime, saved: bool =
     _may_pay(actor)
     with transaction.atomic():
         invoice = locks.invoice(selectors.invoice_row(invoice_id, actor=actor).id)
-        if invoice.state != Invoice.State.OPEN or invoice.due_fen <= 0:
+        due_fen = _due_fen(invoice)
+        if invoice.state != Invoice.State.OPEN or due_fen <= 0:
             raise errors.NotPayable("Nothing is due on this invoice.")
         earlier = Payment.objects.filter(invoice_id=invoice.id, state__in=kernel.OPEN_STATES).first()
         if earlier:
@@ -62,7 +64,13 @@ def open_invoice(*, actor: Actor, invoice_id: UUID, now: datetime, saved: bool =
         if saved and not _profile(actor.organisation_id).method_id:
             raise errors.NoSavedMethod("There is no saved card.")
         way = Payment.Way.SAVED if saved else Payment.Way.CHECKOUT
-        return _open(actor, Payment.Purpose.INVOICE, invoice.due_fen, now, invoice_id=invoice.id, way=way)
+        return _open(actor, Payment.Purpose.INVOICE, due_fen, now, invoice_id=invoice.id, way=way)
+
+
+def _due_fen(invoice: Invoice) -> int:
+    """What is due after its credit notes, in whole fen; less than a fen over goes to the wallet."""
+    noted = CreditNote.objects.filter(invoice=invoice).aggregate(all=Sum("receivable_micros", default=0))["all"]
+    return -(-(invoice.due_fen * 10_000 - int(noted)) // 10_000)
 
 
 def open_setup(*, actor: Actor, now: datetime) -> UUID:
