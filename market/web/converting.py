@@ -27,6 +27,7 @@ from token_standard.figures import significant
 
 REFUSED = 422
 _INPUT = {"class": "input", "autocomplete": "off"}
+_ISO = "%Y-%m-%d"  # the only spelling that a date field of a browser takes, whatever the language
 _TOKEN = r"\A[A-Za-z0-9][A-Za-z0-9._:@/-]{0,119}\Z"  # noqa: S105 - a name of tokens, no secret
 _LARGEST = 512 * 1024
 
@@ -49,7 +50,9 @@ class ConvertForm(forms.Form):
         error_messages={"invalid": gettext_lazy("A token, such as ST or deepseek/deepseek-v3/output.")},
     )  # fmt: skip
     on = forms.DateField(
-        label=gettext_lazy("Rates of"), required=False, widget=forms.DateInput(attrs={**_INPUT, "type": "date"})
+        label=gettext_lazy("Rates of"),
+        required=False,
+        widget=forms.DateInput(format=_ISO, attrs={**_INPUT, "type": "date"}),
     )
 
 
@@ -65,7 +68,7 @@ class FitForm(forms.Form):
         label=gettext_lazy("Where the pairs come from"), max_length=300, widget=forms.TextInput(attrs=_INPUT)
     )
     valid_from = forms.DateField(
-        label=gettext_lazy("Valid from"), widget=forms.DateInput(attrs={**_INPUT, "type": "date"})
+        label=gettext_lazy("Valid from"), widget=forms.DateInput(format=_ISO, attrs={**_INPUT, "type": "date"})
     )
     seed = forms.IntegerField(
         label=gettext_lazy("Seed"), min_value=0, max_value=2**63 - 1, initial=1,

@@ -1,6 +1,7 @@
 """The pages that estimate and convert: for everybody, with files from members only."""
 
 import json
+import re
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -192,6 +193,14 @@ class TestConvert:
             "deepseek/deepseek-v3/output" in page and "baidu/ernie-4.5-turbo" in page and "Needs dual metering" in page
         )
         assert "https://api-docs.deepseek.com/quick_start/pricing" in page
+
+    @pytest.mark.parametrize("language", ["en", "zh-hans"])
+    def test_a_day_is_written_as_a_browser_takes_it(self, language):
+        page = Client(headers={"accept-language": language}).get(CONVERT).content.decode()
+
+        days = [field for field in re.findall(r"<input[^>]*>", page) if 'type="date"' in field and "value=" in field]
+        assert days
+        assert all(re.search(r'value="\d{4}-\d\d-\d\d"', field) for field in days)
 
     def test_marks_a_figure_without_a_list_and_never_shows_it_by_the_million(self):
         page = Client().get(CONVERT).content.decode()

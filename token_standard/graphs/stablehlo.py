@@ -28,7 +28,7 @@ _BYTES = {
 }
 # Every pattern is linear in the length of a line: files come from strangers.
 _TENSOR = re.compile(r"tensor<((?:\d{1,15}x){0,16})([a-zA-Z]\w*)>")
-_ANY_TENSOR = re.compile(r"tensor<[^>]{0,300}>+")
+_ANY_TENSOR = re.compile(r"tensor<[^>]{0,300}+>+")
 _FUNCTION = re.compile(r"func\.func\s+(?:public |private )?@([\w.$-]+)\s*\((.*)")
 _CALL = re.compile(r"(?<![\w])(?:func\.)?call\s+@([\w.$-]+)")
 _PRODUCT = re.compile(r"\"?stablehlo\.(dot_general|dot|convolution)\"?\b")

@@ -77,7 +77,7 @@ def device(name: str) -> Device:
     if found is None:
         lacking = [title for figure, title in _NEEDED.items() if figure not in listed.figures]
         raise UnknownDevice(
-            f"nothing is published of {listed.title} on its {', '.join(lacking)}: give tflops, gbps and memory_gb"
+            f"{listed.title} is listed, but not its {', '.join(lacking)}: give it by the columns tflops, gbps and memory_gb"
         )
     return found
 
