@@ -79,6 +79,9 @@ def interval(priced: Priced, st: Fraction) -> Interval:
     if experts:
         method = "routed experts without a correction, which are valued from 59 % too low to 15 % too high"
         return Interval(st * EXPERTS_LOW, st * EXPERTS_HIGH, method)
+    if isinstance(priced, Card) and priced.architecture.linear is not None:
+        method = "closed form: the 29 % of models without linear attention; none with it was measured"
+        return _around(st, DENSE_ERROR, method)
     return around_closed_form(st)
 
 

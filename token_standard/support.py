@@ -153,10 +153,10 @@ def fits_on(device: Device, model: Model, form: str) -> int | None:
 
 
 def needed_bytes(model: Model, form: str) -> Fraction:
-    """Bytes of the weights and of keys and values of 64 sequences of 2,048 positions."""
+    """Bytes of the weights and of keys, values and states of 64 sequences of 2,048 positions."""
     served, shape = model.cards[form].format, model.architecture
     kept = shape.full_layers * POSITIONS + sum(each.layers * min(POSITIONS, each.width) for each in shape.windows)
-    cache_elements = SEQUENCES * kept * shape.attention.kv_elements
+    cache_elements = SEQUENCES * (kept * shape.attention.kv_elements + shape.state_elements)
     return served.w * shape.parameters + served.v * cache_elements
 
 

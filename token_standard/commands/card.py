@@ -45,6 +45,9 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     yield f"active      {decimal(Fraction(shape.active_parameters, GIGA), 2)} B a token, output matrix included"
     yield f"GFLOP       {decimal(Fraction(shape.generation_flops(2048), GIGA), 2)} a generated token at 2048"
     yield f"KV          {decimal(card.format.v * shape.kv_elements / KIB, 1)} KiB a token"
+    if shape.linear:
+        state = card.format.v * shape.state_elements / KIB
+        yield f"state       {decimal(state, 1)} KiB a sequence, of {shape.linear.layers} layers with linear attention"
     for context in CONTEXTS:
         yield f"output      {decimal(usage.st_per_generated(card, context=context), 3)} ST a token at {context}"
     yield f"prompt      {decimal(usage.st_per_prompt(card, prompt=2048), 4)} ST a token, mean of 2048 uncached"

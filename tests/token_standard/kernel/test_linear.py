@@ -1,5 +1,6 @@
 """Hybrid models: layers with a state of fixed size beside layers with keys and values."""
 
+import json
 from dataclasses import replace
 from fractions import Fraction
 
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.token_standard.kernel.configs import config
-from token_standard import architecture, cards, ratings, usage
+from token_standard import architecture, cards, estimates, ratings, usage
+from token_standard.__main__ import main
 from token_standard.architecture import (
     Architecture,
     GroupedAttention,
@@ -185,6 +187,18 @@ class TestConfiguration:
         assert reading.card().provisional
         assert any("32 bits" in note for note in reading.notes)
         assert any("speculative" in note for note in reading.notes)
+
+    def test_says_that_the_interval_is_not_measured(self):
+        assert "none with it was measured" in estimates.interval(card(hybrid()), Fraction(1)).method
+        assert "none with it was measured" not in estimates.interval(card(hybrid(None)), Fraction(1)).method
+
+    def test_prints_the_state_of_a_sequence(self, tmp_path, capsys):
+        (tmp_path / "config.json").write_text(json.dumps(QWEN3_NEXT))
+
+        assert main(["card", str(tmp_path / "config.json")]) == 0
+
+        kib = Fraction(2 * 36 * (32 * 128 * 128 + 3 * (2 * 16 * 128 + 32 * 128)), 1024)
+        assert f"state       {float(kib):.1f} KiB a sequence" in capsys.readouterr().out
 
     def test_reads_minimax_under_the_names_of_either_class(self):
         listed = ["linear_attention" if each == 0 else "full_attention" for each in MINIMAX_01["attn_type_list"]]
