@@ -195,8 +195,9 @@ class TestConvert:
         assert "https://api-docs.deepseek.com/quick_start/pricing" in page
 
     @pytest.mark.parametrize("language", ["en", "zh-hans"])
-    def test_a_day_is_written_as_a_browser_takes_it(self, language):
-        page = Client(headers={"accept-language": language}).get(CONVERT).content.decode()
+    def test_a_day_is_written_as_a_browser_takes_it(self, live_world, language):
+        buyer = live_world.organisation("buyer", yuan=1_000)
+        page = signed_in(buyer, language=language).get(CONVERT).content.decode()
 
         days = [field for field in re.findall(r"<input[^>]*>", page) if 'type="date"' in field and "value=" in field]
         assert days
