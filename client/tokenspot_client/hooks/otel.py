@@ -40,10 +40,10 @@ class TokenUsage:
 
 def _histogram(provider: Any) -> Any:
     try:
-        from opentelemetry import metrics
+        from opentelemetry.metrics import get_meter
     except ImportError:
         return None
-    meter = metrics.get_meter("tokenspot_client", meter_provider=provider)
+    meter = get_meter("tokenspot_client", meter_provider=provider)
     return meter.create_histogram(
         NAME,
         unit="{token}",
