@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from metering_ingest.models import Backfill
 from metering_ingest.reconciliation_models import Compared, Dispute
 
 
@@ -33,3 +34,9 @@ def dispute(dispute_id: UUID) -> Dispute:
     :raises Dispute.DoesNotExist: there is none.
     """
     return Dispute.objects.select_for_update(no_key=True).get(id=dispute_id)
+
+
+def unfinished_backfill() -> Backfill | None:
+    """The oldest backfill that is not done and that no other worker holds; None where there is none."""
+    rows = Backfill.objects.select_for_update(skip_locked=True, no_key=True)
+    return rows.exclude(state=Backfill.State.DONE).order_by("made_at", "id").first()

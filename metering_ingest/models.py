@@ -320,3 +320,80 @@ class Resolution(models.Model):
 
     class Meta:
         db_table = "metering_resolution"
+
+
+class Backfill(models.Model):
+    """A file of one organisation's records that staff send through ingest with only the time window lifted."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+
+    id = models.UUIDField(primary_key=True)
+    organisation_id = models.UUIDField()
+    name = models.CharField(max_length=200)
+    sha256 = models.CharField(max_length=64)
+    reason = models.CharField(max_length=200)
+    records = models.IntegerField()
+    records_done = models.IntegerField(default=0)
+    counts = models.JSONField(default=dict)  # records by result
+    state = models.CharField(max_length=8, choices=State, default=State.QUEUED)
+    made_by_organisation = models.UUIDField()
+    made_by_user = models.UUIDField(null=True)
+    made_by_key = models.UUIDField(null=True)
+    made_at = models.DateTimeField()
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "metering_backfill"
+        constraints = [
+            # The same file sent twice by a double click is one job; when it is done it may be sent again.
+            models.UniqueConstraint(
+                fields=["organisation_id", "sha256"], name="backfill_once", condition=~Q(state="done")
+            ),
+            models.CheckConstraint(
+                name="backfill_progress", condition=Q(records_done__gte=0, records_done__lte=F("records"))
+            ),
+        ]
+
+
+class BackfillPart(models.Model):
+    """Some of a backfill's records, one JSON object a line, and once they were taken in, what became of each."""
+
+    pk = models.CompositePrimaryKey("backfill_id", "number")
+    backfill = models.ForeignKey(Backfill, on_delete=models.PROTECT, related_name="+")
+    number = models.IntegerField()
+    records = models.IntegerField()
+    content = models.BinaryField()
+    results = models.BinaryField(null=True)
+
+    class Meta:
+        db_table = "metering_backfill_part"
+
+
+class Witness(models.Model):
+    """A token counter of a program's own telemetry (OTLP), beside the meters: never a record, never billed."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.UUIDField()
+    metric = models.CharField(max_length=100)
+    token_type = models.CharField(max_length=40)
+    # Of everything that names the series: attributes of resource, scope and point.
+    attributes = models.UUIDField()
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    value = models.BigIntegerField()
+    cumulative = models.BooleanField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "metering_witness"
+        constraints = [
+            # The same export sent again adds nothing.
+            models.UniqueConstraint(
+                fields=["tenant", "metric", "token_type", "attributes", "started_at", "ended_at"], name="witness_once"
+            ),
+            models.CheckConstraint(name="witness_value", condition=Q(value__gte=0)),
+        ]
+        indexes = [models.Index(fields=["tenant", "ended_at"], name="witness_tenant")]

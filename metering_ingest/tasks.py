@@ -6,6 +6,7 @@ from celery import shared_task
 
 from accounts.selectors import clock
 from metering_ingest import enqueue, services
+from metering_ingest.services.backfills import advance as advance_backfills
 from metering_ingest.services.disputes import advance_due
 from metering_ingest.services.reconcile import reconcile_due
 
@@ -32,3 +33,9 @@ def reconcile(**_: object) -> int:
 def disputes(**_: object) -> int:
     """Move on disputes whose time is up; safe to run twice, or two at once."""
     return advance_due(now=clock.now())
+
+
+@shared_task(name=enqueue.BACKFILL)
+def backfill(**_: object) -> int:
+    """Take in the next parts of staff's backfills; safe to run twice, or two at once, and to be killed."""
+    return advance_backfills(now=clock.now())

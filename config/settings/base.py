@@ -249,6 +249,7 @@ _TICKS = {
     "metering_ingest.reconcile": ("settle", 15),
     "metering_ingest.disputes": ("settle", 60),
     "metering_ingest.partitions": ("bulk", 3600),
+    "metering_ingest.backfill": ("bulk", 5),
     "billing.rate": ("bill", 2),
     "billing.move_contested": ("bill", 10),
     "billing.close_days": ("bill", 300),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from metering_ingest.api import disputes, receipts, reconciliation, views
+from metering_ingest.api import backfills, disputes, otlp, receipts, reconciliation, views
 
 app_name = "metering-api"
 urlpatterns = [
@@ -12,6 +12,11 @@ urlpatterns = [
     path("metering/quarantine/<str:key>/release", views.Resolve.as_view(action="release"), name="release"),
     path("metering/quarantine/<str:key>/reject", views.Resolve.as_view(action="reject"), name="reject"),
     path("metering/gaps", views.Gaps.as_view(), name="gaps"),
+    path("metering/backfills", backfills.Backfills.as_view(), name="backfills"),
+    path("metering/backfills/<str:public_id>", backfills.BackfillDetail.as_view(), name="backfill"),
+    path("metering/backfills/<str:public_id>/results", backfills.Results.as_view(), name="backfill_results"),
+    path("metering/witnesses", otlp.Witnesses.as_view(), name="witnesses"),
+    path("otlp/v1/metrics", otlp.Metrics.as_view(), name="otlp_metrics"),
     path("reconciliation", reconciliation.Reconciliation.as_view(), name="reconciliation"),
     path("receipts", receipts.Receipts.as_view(), name="receipts"),
     path("disputes", disputes.Disputes.as_view(), name="disputes"),

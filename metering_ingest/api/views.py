@@ -123,12 +123,8 @@ class Conflicts(ApiView):
     @extend_schema(responses=ConflictPageSerializer, operation_id="metering_conflicts")
     def get(self, request: Request) -> Response:
         """Newest first, by cursor."""
-        rows = selectors.conflicts_of(self.actor)
-        if (before := _number(request)) is not None:
-            rows = rows.filter(id__lt=before)
-        found = list(rows.order_by("-id")[: _LIMIT + 1])
-        following = str(found[_LIMIT - 1].id) if len(found) > _LIMIT else None
-        return Response({"data": [_conflict(row) for row in found[:_LIMIT]], "next": following})
+        found, following = selectors.conflict_page(self.actor, before=_number(request), limit=_LIMIT)
+        return Response({"data": [_conflict(row) for row in found], "next": str(following) if following else None})
 
 
 class Quarantine(ApiView):

@@ -1,9 +1,12 @@
 """Reads of metering."""
 
+from metering_ingest.selectors import backfills
 from metering_ingest.selectors.cases import (
     EpochView,
+    conflict_page,
     conflicts,
     conflicts_of,
+    contents_of,
     epochs_of,
     quarantine_page,
     quarantined,
@@ -17,12 +20,14 @@ from metering_ingest.selectors.usage import (
     RecordView,
     SettledBucket,
     Totals,
+    WitnessHour,
     buckets_of,
     last_settled_sequence,
     latest_settled,
     records_of,
     settled_after,
     totals,
+    witness_hours,
 )
 
 __all__ = [
@@ -33,9 +38,13 @@ __all__ = [
     "RecordView",
     "SettledBucket",
     "Totals",
+    "WitnessHour",
+    "backfills",
     "buckets_of",
+    "conflict_page",
     "conflicts",
     "conflicts_of",
+    "contents_of",
     "disputes_many",
     "disputes_wanting_money",
     "epochs_of",
@@ -49,4 +58,5 @@ __all__ = [
     "totals",
     "verify",
     "waiting_of",
+    "witness_hours",
 ]

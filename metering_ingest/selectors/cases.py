@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
@@ -125,6 +126,41 @@ def conflicts(actor: Actor, *, limit: int = 100) -> list[Conflict]:
 def conflicts_of(actor: Actor) -> QuerySet[Conflict]:
     """Conflicts: staff see all, others their own."""
     return _seen_by(Conflict.objects.all(), actor)
+
+
+def conflict_page(actor: Actor, *, before: int | None, limit: int) -> tuple[list[Conflict], int | None]:
+    """Conflicts, newest first, and the number before which the following page begins."""
+    rows = conflicts_of(actor)
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    found = list(rows.order_by("-id")[: limit + 1])
+    return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+
+def contents_of(keys: Collection[UUID]) -> dict[UUID, dict[str, Any]]:
+    """What stored records say, by key, under the names of `UsageEvent`. The caller owns the records."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CONTENTS, {"keys": list(keys)})
+        return {key: msgspec.json.decode(text) for key, text in cursor.fetchall()}
+
+
+# A released record has its counts and its quarantine row; both say the same.
+_CONTENTS = """
+WITH k AS (SELECT key, arrived_on FROM metering_usage_key WHERE key = ANY(%(keys)s))
+SELECT k.key, jsonb_build_object('source', r.source, 'id', r.event_id, 'time', r.occurred_at, 'subject', r.request_id,
+    'allocation_id', r.allocation_id, 'card_digest', r.card_digest, 'prompt_tokens', r.prompt_tokens,
+    'cached_tokens', r.cached_tokens, 'completion_tokens', r.completion_tokens, 'max_tokens', r.max_tokens,
+    'finish_reason', r.finish_reason, 'started_at', r.started_at, 'finished_at', r.finished_at,
+    'served_format', r.served_format, 'counted_by', r.counted_by, 'gpu_micros', r.gpu_micros,
+    'draft_tokens', r.draft_tokens, 'accepted_tokens', r.accepted_tokens,
+    'aggregate', CASE WHEN r.aggregate_records IS NULL THEN NULL
+        ELSE jsonb_build_object('records', r.aggregate_records, 'digest', r.aggregate_digest) END)::text
+FROM k JOIN metering_usage_record r ON r.arrived_on = k.arrived_on AND r.key = k.key
+UNION ALL SELECT q.key, q.event::text FROM metering_quarantine q JOIN k ON k.key = q.key
+    WHERE NOT EXISTS (SELECT 1 FROM metering_resolution s WHERE s.key = q.key AND s.action = 'released')
+UNION ALL SELECT v.key, jsonb_build_object('source', v.source, 'id', v.event_id, 'time', v.occurred_at)::text
+FROM metering_void v JOIN k ON k.key = v.key
+"""
 
 
 def _seen_by(rows: QuerySet, actor: Actor) -> QuerySet:  # type: ignore[type-arg]

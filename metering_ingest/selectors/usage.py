@@ -160,6 +160,37 @@ def totals(*, meter: str = Meter.GATEWAY) -> Totals:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class WitnessHour:
+    """Tokens that an organisation's own telemetry counted in one hour."""
+
+    hour: datetime
+    metric: str
+    token_type: str
+    tokens: int
+
+
+def witness_hours(organisation_id: UUID, *, since: datetime, limit: int = 1_000) -> list[WitnessHour]:
+    """The totals of an organisation's token counters by hour, newest first; each in the hour in which its interval ends.
+
+    A cumulative counter adds what it grew by since the point before.
+    """
+    return _rows(
+        WitnessHour,
+        """
+        SELECT date_trunc('hour', w.ended_at, 'UTC'), w.metric, w.token_type,
+               sum(greatest(0, w.value - coalesce(earlier.value, 0)))::bigint
+        FROM metering_witness w LEFT JOIN LATERAL (
+            SELECT p.value FROM metering_witness p
+            WHERE w.cumulative AND p.tenant = w.tenant AND p.metric = w.metric AND p.token_type = w.token_type
+                AND p.attributes = w.attributes AND p.started_at = w.started_at AND p.ended_at < w.ended_at
+            ORDER BY p.ended_at DESC LIMIT 1) earlier ON true
+        WHERE w.tenant = %s AND w.ended_at >= %s GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2, 3 LIMIT %s
+        """,
+        [organisation_id, since, limit],
+    )
+
+
 def _rows(kind: type[_Row], sql: str, parameters: Sequence[Any]) -> list[_Row]:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)

@@ -10,7 +10,9 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from accounts.kernel import ids
 from accounts.kernel.errors import DomainError
+from metering_ingest.kernel.files import MAX_FILE_BYTES
 from metering_ingest.kernel.receipts import MAX_BYTES
 from metering_ingest.services.disputes import MOST_NOTE
 from metering_ingest.web import labels
@@ -49,6 +51,62 @@ class ReceiptsForm(_Form):
             line, field = error.details.get("line", 1), error.details.get("field", "")
             said = _("Line %(line)d, %(field)s: not as needed.") if field else _("Line %(line)d: not as needed.")
             self.add_error("file", said % {"line": line, "field": field})
+        else:
+            super().refuse(error)
+
+
+class BackfillForm(_Form):
+    """A file of one organisation's records."""
+
+    organisation = forms.CharField(
+        label=gettext_lazy("Organisation"), max_length=40, strip=True,
+        widget=forms.TextInput(attrs={"class": "input", "autocomplete": "off", "placeholder": "org_…"}),
+        help_text=gettext_lazy("The id of the organisation (org_…). The records count as if it had sent them under a key."),
+    )  # fmt: skip
+    file = forms.FileField(
+        label=gettext_lazy("File of records"), max_length=200,
+        widget=forms.ClearableFileInput(attrs={"class": "input", "accept": ".ndjson,.jsonl,.json"}),
+        help_text=gettext_lazy(
+            "One record a line, or a JSON array; fields as at POST /api/v1/usage-records, without epoch and seq. At most "
+            "200,000 records and 32 MiB."
+        ),
+    )  # fmt: skip
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"), max_length=200, widget=forms.TextInput(attrs={"class": "input"})
+    )
+
+    def clean_organisation(self) -> Any:
+        """Its id."""
+        try:
+            return ids.decode("org", self.cleaned_data["organisation"])
+        except ids.BadId:
+            raise forms.ValidationError(_("There is no such organisation.")) from None
+
+    def clean_file(self) -> Any:
+        """The file, not too large."""
+        file = self.cleaned_data["file"]
+        if file.size > MAX_FILE_BYTES:
+            raise forms.ValidationError(_("A file has at most 32 MiB."))
+        return file
+
+    def arguments(self) -> dict[str, Any]:
+        """Of `services.backfills.start`."""
+        data = self.cleaned_data
+        return {
+            "raw": data["file"].read(),
+            "name": data["file"].name,
+            "organisation_id": data["organisation"],
+            "reason": data["reason"],
+        }
+
+    def refuse(self, error: DomainError) -> None:
+        """Name the line that is wrong."""
+        if error.code == "bad_file":
+            line = error.details.get("line", 0)
+            said = (
+                _("Line %(line)d is no record in JSON.") % {"line": line} if line else _("This is no file of records.")
+            )
+            self.add_error("file", said)
         else:
             super().refuse(error)
 

@@ -59,6 +59,48 @@ RULES: dict[str, str | Promise] = {
     rules.RECOMPUTED: _("What was stored beyond its own counts goes back."),
     rules.SIGNED_COUNTS: _("Requests that only the agent counted, and signed, are taken over."),
 }
+QUARANTINE: dict[str, str | Promise] = {
+    "unknown_allocation": _("It names no allocation that its sender bought or sold."),
+    "unknown_card": _("Its card is not the one that the allocation was sold under."),
+    "future_time": _("Its time lay ahead of the platform's clock: the sender's clock was wrong."),
+    "too_late": _("It came more than 35 days after its time. Only staff can release it."),
+    "outside_window": _("Its time lies outside the allocation's window."),
+    "aggregate_not_billable": _("A sum of many requests is a witness only and cannot be billed."),
+}
+CONFLICTS: dict[str, str | Promise] = {
+    "content": _("Same id, other content. The first stays counted."),
+    "sequence": _("Another id came with a sequence that was taken. The first stays counted."),
+}
+BACKFILL_STATES: dict[str, str | Promise] = {"queued": _("Queued"), "running": _("Running"), "done": _("Done")}
+RESULTS: dict[str, str | Promise] = {
+    "accepted": _("Counted"),
+    "replayed": _("Stored before"),
+    "conflict": _("Conflicts"),
+    "quarantined": _("Set aside"),
+    "rejected": _("Not readable"),
+}
+FIELDS: dict[str, str | Promise] = {
+    "source": _("Source"),
+    "id": _("Id"),
+    "time": _("Time"),
+    "subject": _("Request"),
+    "allocation_id": _("Allocation"),
+    "card_digest": _("Card"),
+    "prompt_tokens": _("Prompt tokens"),
+    "cached_tokens": _("Cached tokens"),
+    "completion_tokens": _("Completion tokens"),
+    "max_tokens": _("Limit of the request"),
+    "finish_reason": _("Finish reason"),
+    "started_at": _("Started"),
+    "finished_at": _("Finished"),
+    "served_format": _("Served format"),
+    "counted_by": _("Counted by"),
+    "gpu_micros": _("Device time, µs"),
+    "draft_tokens": _("Draft tokens"),
+    "accepted_tokens": _("Draft tokens accepted"),
+    "voids": _("Takes back"),
+    "aggregate": _("Sum of requests"),
+}
 REFUSALS: dict[str, str | Promise] = {
     "dispute_window_over": _("This delivery day can no longer be contested: seven days have passed since its close."),
     "nothing_to_contest": _("There is nothing to contest: the counts agree, or a dispute has these minutes already."),
@@ -66,6 +108,9 @@ REFUSALS: dict[str, str | Promise] = {
     "dispute_state": _("The dispute has moved on; look at its state."),
     "bad_amount": _("The buyer gets back at most what is frozen."),
     "reason_missing": _("Say why in a few words."),
+    "still_refused": _("Judged again, the record still does not count."),
+    "resolved_before": _("This record was released or rejected before."),
+    "unknown_organisation": _("There is no such organisation."),
     "forbidden": _("Your organisation cannot do this here."),
 }
 

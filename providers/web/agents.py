@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -33,9 +34,13 @@ class Agents(ProviderPage):
                 request, _("Your role does not allow this. An owner of your organisation can grant it.")
             )
         try:
+            pool = request.POST.get("pool", "")
+            pool_id = ids.decode("pol", pool) if pool else None
             new = services.agents.make(
-                name=request.POST.get("name", ""), pool_id=None, actor=self.actor, now=clock.now()
+                name=request.POST.get("name", ""), pool_id=pool_id, actor=self.actor, now=clock.now()
             )
+        except (ids.BadId, NotFound):
+            return self.shown(request, refusal=_("Choose one of your pools, or none."), status=422)
         except NameTaken:
             return self.shown(request, refusal=_("You have an agent of this name already."), status=422)
         except BadValue:
@@ -47,7 +52,14 @@ class Agents(ProviderPage):
     ) -> HttpResponse:
         """The page, with a token that was just made."""
         rows = [(ids.encode("agt", view.id), view) for view in selectors.agents_of(self.actor)]
-        context: dict[str, Any] = {"rows": rows, "refusal": refusal, "token": new.token if new else ""}
+        context: dict[str, Any] = {
+            "rows": rows,
+            "refusal": refusal,
+            "typed": request.POST if refusal else {},
+            "pools": [(ids.encode("pol", pool.id), pool) for pool in selectors.pools_of(self.actor)],
+            "may_see_usage": self.actor.can("usage:read"),
+            "command": _command(new.token) if new else "",
+        }
         answer = render(request, "providers/agents.html", self.context(**context), status=status)
         if new:
             answer["Cache-Control"] = "no-store"
@@ -82,3 +94,8 @@ class AgentAction(Agents):
         except DomainError:
             messages.error(request, _("This is not possible any more; look at the agent's state."))
         return redirect("providers:agents")
+
+
+def _command(token: str) -> str:
+    """What registers an agent's key, to be run where the agent is."""
+    return f"tokenspot agent register --url {settings.SITE_URL.rstrip('/')} --token {token}"
