@@ -3,7 +3,7 @@
 from django.urls import path
 
 from billing.api.payments import StripeWebhook
-from billing.web import chain, credit_notes, exports, payments, views
+from billing.web import chain, credit_notes, exports, payments, reconcile, views
 
 app_name = "billing"
 urlpatterns = [
@@ -12,6 +12,7 @@ urlpatterns = [
     path("billing/balance/", views.Balance.as_view(), name="balance"),
     path("staff/top-ups/", views.TopUps.as_view(), name="top_ups"),
     path("orders/<str:public_id>/life/", views.OrderLife.as_view(), name="order_life"),
+    path("billing/reconcile/", reconcile.Reconcile.as_view(), name="reconcile"),
     path("billing/invoices/", views.Invoices.as_view(), name="invoices"),
     path("billing/invoices/<str:public_id>/", views.InvoicePage.as_view(), name="invoice"),
     *(

@@ -29,16 +29,19 @@ from billing.selectors.rows import (
 )
 from billing.selectors.usage import OrderUsage, order_usage, usage_rows
 from billing.selectors.wallet import movements, top_up, top_ups
+from billing.selectors.waterfall import Open, Waterfall, open_rows, waterfall
 
 __all__ = [
     "Breach",
     "Earned",
     "NoSuchExport",
     "NoSuchInvoice",
+    "Open",
     "OrderUsage",
     "RatedPart",
     "SpentDay",
     "Waiting",
+    "Waterfall",
     "buyers_waiting",
     "charged_by_allocation",
     "credits_due",
@@ -54,6 +57,7 @@ __all__ = [
     "invoices",
     "lines_of",
     "movements",
+    "open_rows",
     "order_usage",
     "payments",
     "rated_by_allocation",
@@ -65,4 +69,5 @@ __all__ = [
     "verify",
     "waiting",
     "waiting_export",
+    "waterfall",
 ]

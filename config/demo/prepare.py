@@ -172,6 +172,8 @@ def _renew_tokens(about: Path, now: datetime) -> None:
     """A registration token lives an hour: agents that never came to register get a new one."""
     told = json.loads(about.read_text())
     for engine in told["engines"]:
+        if "agent" not in engine:
+            raise ServiceError("This demo is of an earlier version: `make demo-reset` forgets it.")
         if not (agents.folder(engine["name"]) / "identity.json").exists():
             actor = actors.of_organisation(seeding.seeded_id(engine["provider"]))
             agent_id = ids.decode("agt", engine["agent"])

@@ -102,6 +102,20 @@
       };
     },
 
+    waterfall(data, c) {
+      const option = base(c);
+      option.tooltip.formatter = (points) => `${points[0].axisValue}: ${data.bars[points[0].dataIndex].text}`;
+      const bar = { type: "bar", stack: "all", emphasis: { disabled: true }, barMaxWidth: 56 };
+      return {
+        ...option,
+        xAxis: bottom(c, "", { type: "category", data: data.bars.map((one) => one.name), axisLabel: { color: c.text2, fontSize: 12, interval: 0, width: 76, overflow: "break" } }),
+        yAxis: left(c, data.y, {}),
+        series: [
+          { ...bar, silent: true, itemStyle: { opacity: 0 }, data: data.bars.map((one) => Number(one.low)) },
+          { ...bar, data: data.bars.map((one) => ({ value: Number(one.height), itemStyle: { color: c[one.color] } })) },
+        ],
+      };
+    },
     stacked(data, c) {
       const option = base(c);
       option.tooltip.formatter = (points) => [points[0].axisValue, ...points.map((point) => `${point.seriesName}: ${data.series[point.seriesIndex].texts?.[point.dataIndex] ?? point.value}`)].join("\n");

@@ -82,6 +82,8 @@ def count_stablehlo(path: Path) -> Program:
     if "main" not in functions:
         raise GraphError(f"{path}: no function @main")
     linear, attention, products = _sum(path, functions, "main", (), {})
+    if not products:
+        raise GraphError(f"{path}: no product in it: a model multiplies, and this would cost next to nothing")
     arguments, _, results = functions["main"].signature.partition("->")
     return Program(path.stem, linear, attention, _bytes(path, arguments), _bytes(path, results), products)
 
