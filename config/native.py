@@ -10,6 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
+from market.services import failpoints
+
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 
@@ -23,6 +25,7 @@ def guarded(application: Application, *, max_body: int = 8 * 1024 * 1024) -> App
 
         async def send_with_id(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
+                failpoints.reached("native.before_answer")  # what it says is committed
                 kept = [pair for pair in message.get("headers", []) if pair[0].lower() != b"x-request-id"]
                 message["headers"] = [*kept, (b"x-request-id", request_id.encode())]
             await send(message)
