@@ -12,10 +12,13 @@ from django.utils.functional import Promise
 
 from accounts.kernel import ids
 from accounts.kernel.errors import DomainError
+from accounts.selectors import organisations
 from metering_ingest.kernel import comparing, work
 from metering_ingest.kernel import dispute_rules as rules
+from metering_ingest.kernel.events import UsageEvent
+from metering_ingest.models import Backfill, Conflict
 from metering_ingest.reconciliation_models import DisputeEvent
-from metering_ingest.services import disputes, receipts
+from metering_ingest.services import backfills, disputes, receipts, resolving
 from metering_ingest.web import forms, labels
 from tests.metering_ingest.scene import Bought, build
 from tests.metering_ingest.test_dispute_pages import api
@@ -30,8 +33,23 @@ RIGHTS = [
     ("post", "disputes", "disputes:write"),
     ("get", f"disputes/{_ID}", "usage:read"),
     ("get", f"disputes/{_ID}/evidence", "usage:read"),
+    *(
+        ("get", path, "usage:read")
+        for path in ("usage-records/x", "metering/conflicts", "metering/quarantine", "metering/gaps")
+    ),
+    *(
+        ("get", f"metering/{path}", "usage:read")
+        for path in ("backfills", "backfills/x", "backfills/x/results", "witnesses")
+    ),
+    *(("post", f"metering/quarantine/x/{action}", "usage:write") for action in ("release", "reject")),
+    ("post", "metering/backfills", "usage:write"),
+    ("post", "otlp/v1/metrics", "usage:write"),
     *(("post", f"disputes/{_ID}/{action}", "disputes:write") for action in ("reply", "accept", "escalate", "decide")),
 ]
+# Why `classify` sets a record aside.
+REASONS = (
+    "unknown_allocation", "unknown_card", "future_time", "too_late", "outside_window", "aggregate_not_billable"
+)  # fmt: skip
 _SCOPES = {"usage:read", "usage:write", "disputes:write", "billing:write"}
 
 
@@ -58,6 +76,11 @@ class TestWords:
             (labels.EVENTS, tuple(DisputeEvent.Kind.values)),
             (labels.RULES, (rules.GATEWAY_STANDS, rules.WITNESSES_AGREE, rules.RECOMPUTED, rules.SIGNED_COUNTS)),
             (labels.WORK_STATES, (work.WITHIN, work.SOFT, work.HARD)),
+            (labels.QUARANTINE, REASONS),
+            (labels.CONFLICTS, tuple(Conflict.Kind.values)),
+            (labels.BACKFILL_STATES, tuple(Backfill.State.values)),
+            (labels.RESULTS, ("accepted", "replayed", "conflict", "quarantined", "rejected")),
+            (labels.FIELDS, tuple(name for name in UsageEvent.__struct_fields__ if name != "type")),
         ],
     )
     def test_stand_for_everything_there_is(self, known: Mapping[str, object], words: tuple[str, ...]) -> None:
@@ -69,11 +92,11 @@ class TestWords:
 
     def test_refusals_have_a_sentence(self) -> None:
         errors = [
-            one for module in (disputes, receipts) for one in vars(module).values()
+            one for module in (disputes, receipts, resolving, backfills, organisations) for one in vars(module).values()
             if isinstance(one, type) and issubclass(one, DomainError) and one is not DomainError
         ]  # fmt: skip
         # A 404 is a page of its own, and a bad file is told by its line.
-        codes = {one.code for one in errors} - {"not_found", "bad_receipts"}
+        codes = {one.code for one in errors} - {"not_found", "bad_receipts", "bad_file"}
 
         assert codes == set(labels.REFUSALS)
         for word in labels.REFUSALS.values():

@@ -152,6 +152,6 @@ def test_lives_of_records(db: Any) -> None:
     run_state_machine_as_test(
         Lives,
         settings=settings(
-            max_examples=60 * times, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=150 * times, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
