@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python -m config.services.run --
 
-.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel test-jax test-torch test-vllm test-torch-export lint bench bench-peers bench-full clear-books clear-cases docs-check messages lock
+.PHONY: help env env-dev demo demo-reset replay verify test test-reliability test-kernel test-jax test-torch test-vllm test-openmeter test-torch-export lint bench bench-peers bench-full clear-books clear-cases docs-check messages lock
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -53,6 +53,12 @@ test-torch:
 	@$(PYTHON) -m venv .venv-torch
 	@.venv-torch/bin/python -m pip install -q --disable-pip-version-check torch==2.13.0 transformers==5.24.0 onnxruntime==1.32.0 onnx==1.23.2 opentelemetry-sdk httpx==0.28.1 pytest==9.2.0 pytest-timeout==2.4.0
 	@PYTHONPATH=.:client .venv-torch/bin/python -m pytest -c tests/client/optional/pytest.ini --rootdir . tests/client/optional -q $(ARGS)
+
+## make test-openmeter  OpenMeter's Python client against the events face, in an environment of its own (.venv-openmeter)
+test-openmeter: env-dev
+	@$(PYTHON) -m venv .venv-openmeter
+	@.venv-openmeter/bin/python -m pip install -q --disable-pip-version-check openmeter==1.0.0b236
+	@$(BIN)/python -m pytest tests/metering_ingest/test_sdks.py -q $(ARGS)
 
 ## make test-vllm    engine readers against a real vLLM on the CPU, in an environment of its own (.venv-vllm, 3.4 GB)
 test-vllm:

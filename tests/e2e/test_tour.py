@@ -134,7 +134,8 @@ class TestTour:
         paths = {
             "buyer": ["/", "/market/", "/market/llama-3-8b/", "/orders/", "/usage/", "/billing/invoices/", "/developers/",
                       "/developers/keys/", "/settings/", "/rounds/"],
-            "provider": ["/", "/provider/offers/", "/provider/offers/new/", "/provider/hardware/", "/usage/"],
+            "provider": ["/", "/provider/offers/", "/provider/offers/new/", "/provider/hardware/", "/usage/",
+                         "/provider/agents/", "/provider/metering/", "/metering/quarantine/", "/metering/conflicts/"],
         }  # fmt: skip
         for role, listed in paths.items():
             page = sign_in(browser, site, role)
