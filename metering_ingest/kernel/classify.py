@@ -110,4 +110,6 @@ def _meter(allocation: AllocationFacts | None, sender_id: UUID, sender_is_operat
         return "gateway"
     if allocation is None:
         return None
-    return {allocation.seller_id: "agent", allocation.buyer_id: "buyer"}.get(sender_id)
+    if allocation.buyer_id == sender_id:
+        return "buyer"
+    return "agent" if allocation.seller_id == sender_id else None

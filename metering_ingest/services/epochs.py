@@ -31,11 +31,13 @@ Known = Mapping[tuple[UUID | None, str | None], Found]
 # Every sequence of a body is there afterwards, whether its record is new, a replay or a conflict.
 _NOTE = """
 INSERT INTO metering_epoch AS e (agent_id, epoch, received, checkpoint_seq, closed, first_at, last_at)
-VALUES (%(agent)s, %(epoch)s, %(received)s::int8multirange, %(checkpoint)s, %(closed)s, %(now)s, %(now)s)
+SELECT a, n, r::int8multirange, c, o, now, now
+FROM (SELECT %(now)s::timestamptz AS now) t, unnest(%(agents)s::uuid[], %(epochs)s::text[], %(received)s::text[],
+    %(checkpoints)s::bigint[], %(closed)s::boolean[]) AS u (a, n, r, c, o)
 ON CONFLICT (agent_id, epoch) DO UPDATE SET received = e.received + excluded.received,
     checkpoint_seq = greatest(e.checkpoint_seq, excluded.checkpoint_seq), closed = e.closed OR excluded.closed,
     last_at = greatest(e.last_at, excluded.last_at)
-RETURNING id, ARRAY(
+RETURNING agent_id, epoch, id, ARRAY(
     SELECT ARRAY[lower(gap), upper(gap) - 1]
     FROM unnest(int8multirange(int8range(1, greatest(checkpoint_seq, upper(received) - 1, 0), '[]')) - received) AS gap
     ORDER BY lower(gap) LIMIT %(most)s)
@@ -48,22 +50,27 @@ def note(submissions: Sequence[Submission], now: datetime) -> Known:
     for one in submissions:
         if one.sender.agent_id is not None and one.epoch is not None:
             of_epoch.setdefault((one.sender.agent_id, one.epoch), []).append(one)
-    found: dict[tuple[UUID | None, str | None], Found] = {}
+    if not of_epoch:
+        return {}
+    ordered = sorted(of_epoch)  # one order everywhere: two transactions cannot deadlock
+    checkpoints = {name: [one.checkpoint for one in of_epoch[name] if one.checkpoint is not None] for name in ordered}
     with connection.cursor() as cursor:
-        for (agent_id, epoch), some in sorted(of_epoch.items()):  # one order everywhere
-            checkpoints = [one.checkpoint for one in some if one.checkpoint is not None]
-            sequences = {seq for one in some for seq in one.sequences if seq is not None}
-            cursor.execute(
-                _NOTE,
-                {
-                    "agent": agent_id, "epoch": epoch, "received": _ranges(sequences), "now": now, "most": MOST_GAPS,
-                    "checkpoint": max((c.seq for c in checkpoints), default=0),
-                    "closed": any(c.closed for c in checkpoints),
-                },
-            )  # fmt: skip
-            epoch_id, gaps = cursor.fetchone()
-            found[agent_id, epoch] = Found(epoch_id, [(first, last) for first, last in gaps])
-            _keep(cursor, epoch_id, checkpoints, now)
+        cursor.execute(
+            _NOTE,
+            {
+                "now": now, "most": MOST_GAPS, "agents": array(agent_id.hex for agent_id, _ in ordered),
+                "epochs": [epoch for _, epoch in ordered],
+                "received": [_ranges({seq for one in of_epoch[name] for seq in one.sequences if seq}) for name in ordered],
+                "checkpoints": [max((c.seq for c in checkpoints[name]), default=0) for name in ordered],
+                "closed": [any(c.closed for c in checkpoints[name]) for name in ordered],
+            },
+        )  # fmt: skip
+        found: dict[tuple[UUID | None, str | None], Found] = {
+            (agent_id, epoch): Found(epoch_id, [(first, last) for first, last in gaps])
+            for agent_id, epoch, epoch_id, gaps in cursor.fetchall()
+        }
+        for name in ordered:
+            _keep(cursor, found[name].id, checkpoints[name], now)
     return found
 
 
@@ -78,10 +85,11 @@ def claim(claims: Sequence[Claim], known: Known, epoch_of: Sequence[str | None])
         return {}
     places = sorted((*place, some[0].key) for place, some in wanted.items())
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [[p[0] for p in places], [p[1] for p in places], array(p[2] for p in places)])
+        numbers = [array(str(place[0]) for place in places), array(str(place[1]) for place in places)]
+        cursor.execute(_CLAIM, [*numbers, array(place[2] for place in places)])
         holders = {place: some[0].key for place, some in wanted.items()}
         if cursor.rowcount < len(places):
-            cursor.execute(_HOLDERS, [[p[0] for p in places], [p[1] for p in places]])
+            cursor.execute(_HOLDERS, numbers)
             holders |= {(epoch_id, seq): key.hex for epoch_id, seq, key in cursor.fetchall()}
     return {one.at: holders[place] for place, some in wanted.items() for one in some if one.key != holders[place]}
 

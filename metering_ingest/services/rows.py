@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -43,7 +43,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 def array(values: Iterable[str]) -> str:
-    """Hexadecimal keys as one text for a `::uuid[]`: a list of UUIDs costs ten times as much on its way."""
+    """Hexadecimal keys or whole numbers as one text for an array: a list costs ten times as much on its way."""
     return "{" + ",".join(values) + "}"
 
 
@@ -97,29 +97,45 @@ def copy_records(
     if not counted:
         return
     day = arrived_on or str(received_at.astimezone(UTC).date())
-    lines = [_line(one, verdict, day, str(received_at)) for one, verdict in counted]
     with connection.cursor() as cursor, cursor.copy(_COPY_RECORDS) as copy:
-        copy.write("".join(lines))
+        copy.write("".join(_lines(counted, day, str(received_at))))
 
 
-def _line(one: Claim, verdict: Counted, day: str, received_at: str) -> str:
-    event, sender = one.event, one.sender
+def _lines(counted: Sequence[tuple[Claim, Counted]], day: str, received_at: str) -> Iterator[str]:
+    """One line a record. What its neighbour shares, sender and allocation, is not written out again."""
+    sender, allocation_id, tenant, agent, allocation = None, None, "", "", ""
+    for one, verdict in counted:
+        event = one.event
+        if one.sender is not sender:
+            sender = one.sender
+            tenant, agent = sender.tenant.hex, sender.agent_id.hex if sender.agent_id else _NULL
+        if event.allocation_id is not allocation_id:
+            allocation_id = event.allocation_id
+            allocation = allocation_id.hex
+        line = (
+            f"{day}\t{one.key}\t{tenant}\t{verdict.meter}\t{one.sender.evidence}\t{event.source}\t{event.id}\t"
+            f"{event.subject}\t{allocation}\t{event.card_digest}\t{event.prompt_tokens}\t{event.cached_tokens}\t"
+            f"{event.completion_tokens}\t{verdict.billable_tokens}\t{verdict.micro_st}\t"
+            f"{_NULL if event.max_tokens is None else event.max_tokens}\t{event.finish_reason}\t{event.time}\t"
+            f"{event.started_at or _NULL}\t{event.finished_at or _NULL}\t{received_at}\t{agent}\t"
+            f"{event.served_format}\t{event.counted_by}\t{_measured(event)}\n"
+        )
+        yield line.replace("\\", "\\\\") if "\\" in line else line
+
+
+def _measured(event: UsageEvent) -> str:
+    """What few records have: device time, drafts, and what an aggregate stands for."""
+    counts = (event.gpu_micros, event.draft_tokens, event.accepted_tokens)
     aggregate = event.aggregate
-    line = (
-        f"{day}\t{one.key}\t{sender.tenant.hex}\t{verdict.meter}\t{sender.evidence}\t{event.source}\t{event.id}\t"
-        f"{event.subject}\t{event.allocation_id.hex}\t{event.card_digest}\t{event.prompt_tokens}\t"
-        f"{event.cached_tokens}\t{event.completion_tokens}\t{verdict.billable_tokens}\t{verdict.micro_st}\t"
-        f"{_text(event.max_tokens)}\t{event.finish_reason}\t{event.time}\t{_text(event.started_at)}\t"
-        f"{_text(event.finished_at)}\t{received_at}\t{sender.agent_id.hex if sender.agent_id else _NULL}\t"
-        f"{event.served_format}\t{event.counted_by}\t{_text(event.gpu_micros)}\t{_text(event.draft_tokens)}\t"
-        f"{_text(event.accepted_tokens)}\t{_text(aggregate.records if aggregate else None)}\t"
-        f"{aggregate.digest if aggregate else ''}\n"
+    if aggregate is None and counts == (None, None, None):
+        return _NOT_MEASURED
+    numbers = (*counts, None if aggregate is None else aggregate.records)
+    return "\t".join(_NULL if number is None else str(number) for number in numbers) + (
+        f"\t{aggregate.digest if aggregate else ''}"
     )
-    return line.replace("\\", "\\\\") if "\\" in line else line
 
 
-def _text(value: int | datetime | None) -> str:
-    return _NULL if value is None else str(value)
+_NOT_MEASURED = f"{_NULL}\t{_NULL}\t{_NULL}\t{_NULL}\t"
 
 
 _ROLL_UP = """
