@@ -81,7 +81,8 @@ lint: env-dev
 bench: env-dev
 	@for file in tests/bench/*_speed.py; do TOKENSPOT_DATABASE_ROLE=owner $(RUN) $(BIN)/python $$file $(ARGS) || exit 1; done
 
-## make bench-full   all that, and SOCKETS (default 3,000) listeners of the live feed for 20 rounds
+## make bench-full   all that, ingest beside up to 10^7 stored keys, and SOCKETS (default 3,000) listeners of the live feed for 20 rounds
+bench-full: export INGEST_STORED := $(or $(INGEST_STORED),10000000)
 bench-full: bench
 	@FEED_SOCKETS=$(or $(SOCKETS),3000) FEED_ROUNDS=$(or $(ROUNDS),20) $(BIN)/python -m pytest tests/market/test_feed_many.py -q -s
 
