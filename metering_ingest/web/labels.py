@@ -68,8 +68,8 @@ QUARANTINE: dict[str, str | Promise] = {
     "aggregate_not_billable": _("A sum of many requests is a witness only and cannot be billed."),
 }
 CONFLICTS: dict[str, str | Promise] = {
-    "content": _("Same id, other content. The first stays counted."),
-    "sequence": _("Another id came with a sequence that was taken. The first stays counted."),
+    "content": _("Same id, other content. The first stands."),
+    "sequence": _("Another id came with a sequence that was taken. The first stands."),
 }
 BACKFILL_STATES: dict[str, str | Promise] = {"queued": _("Queued"), "running": _("Running"), "done": _("Done")}
 RESULTS: dict[str, str | Promise] = {
