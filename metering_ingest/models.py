@@ -397,3 +397,16 @@ class Witness(models.Model):
             models.CheckConstraint(name="witness_value", condition=Q(value__gte=0)),
         ]
         indexes = [models.Index(fields=["tenant", "ended_at"], name="witness_tenant")]
+
+
+class Proof(models.Model):
+    """One night's proof of the books: how many breaches were found, the first of them, and how long it took."""
+
+    id = models.BigAutoField(primary_key=True)
+    made_at = models.DateTimeField()
+    breaches = models.PositiveIntegerField()
+    first = models.JSONField()
+    milliseconds = models.PositiveIntegerField()
+
+    class Meta:
+        db_table = "metering_proof"

@@ -6,6 +6,7 @@ from celery import shared_task
 
 from accounts.selectors import clock
 from metering_ingest import enqueue, services
+from metering_ingest.services import proving
 from metering_ingest.services.backfills import advance as advance_backfills
 from metering_ingest.services.disputes import advance_due
 from metering_ingest.services.reconcile import reconcile_due
@@ -39,3 +40,9 @@ def disputes(**_: object) -> int:
 def backfill(**_: object) -> int:
     """Take in the next parts of staff's backfills; safe to run twice, or two at once, and to be killed."""
     return advance_backfills(now=clock.now())
+
+
+@shared_task(name=enqueue.PROVE)
+def prove(**_: object) -> int:
+    """Prove that roll-up = raw, comparisons and disputes hold; gives how many breaches there are."""
+    return proving.prove(now=clock.now())

@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from metering_ingest.web import backfills, cases, disputes, views
+from metering_ingest.web import backfills, cases, disputes, exports, views
 
 app_name = "metering"
 urlpatterns = [
     path("provider/metering/", views.ProviderMetering.as_view(), name="provider"),
     path("usage/metering/", views.BuyerMetering.as_view(), name="buyer"),
+    path("metering/counts.csv", exports.CountsFile.as_view(), name="counts_file"),
     path("metering/receipts/", views.Upload.as_view(), name="upload"),
     path("metering/quarantine/", cases.Quarantine.as_view(), name="quarantine"),
     path("metering/quarantine/<str:key>/release/", cases.Resolve.as_view(action="release"), name="release"),

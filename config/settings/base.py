@@ -250,6 +250,7 @@ _TICKS = {
     "metering_ingest.disputes": ("settle", 60),
     "metering_ingest.partitions": ("bulk", 3600),
     "metering_ingest.backfill": ("bulk", 5),
+    "metering_ingest.prove": ("bulk", 86_400),
     "billing.rate": ("bill", 2),
     "billing.move_contested": ("bill", 10),
     "billing.close_days": ("bill", 300),

@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.kernel.actor import Actor
 from accounts.kernel.errors import DomainError
-from metering_ingest.models import Conflict, Quarantined, Resolution
+from metering_ingest.models import Conflict, Proof, Quarantined, Resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +192,8 @@ FROM metering_epoch e,
         whole
 WHERE e.agent_id = ANY(%s) ORDER BY e.last_at DESC, e.id DESC
 """
+
+
+def last_proof() -> Proof | None:
+    """The newest nightly proof."""
+    return Proof.objects.order_by("-id").first()

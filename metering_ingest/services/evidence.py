@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from metering_ingest.kernel.comparing import Comparison, Joined, Minute, Sums, m
 from metering_ingest.reconciliation_models import Dispute, DisputeEvidence
 from metering_ingest.selectors import reconciliation as reads
 from metering_ingest.selectors.reconciliation import Record
+from providers import selectors as providers
 
 # A text of this many requests has some ten megabytes; of more, only those that differ are written.
 MOST_REQUESTS = 20_000
@@ -43,6 +45,7 @@ def collect(
         "line": allocation.line,
         "card": allocation.card_digest,
         "window": [_instant(allocation.window_start), _instant(allocation.window_end)],
+        "rating": _rating(allocation, now),
         "complete": whole,
         "minutes": [_minute(one) for one in found.minutes if one.minute in wanted],
         "requests": [_joined(one) for one in shown],
@@ -54,6 +57,25 @@ def collect(
         [DisputeEvidence(dispute=dispute, sha256=sha256, content=content, made_at=now)], ignore_conflicts=True
     )
     return sha256
+
+
+def _rating(allocation: AllocationView, now: datetime) -> dict[str, Any] | None:
+    """How fast the deployment was calibrated to be; None where it never was. Rates are micro-ST a second of a device."""
+    deployment = providers.deployments_many([allocation.deployment_id]).get(allocation.deployment_id)
+    standing = deployment and providers.standings([deployment], now=now).get(deployment.id)
+    if not standing or standing.rating is None:
+        return None
+    rating = standing.rating
+    rates = {"compute": rating.compute, "memory": rating.memory, "blended": rating.blended}
+    return {
+        "id": ids.encode("rtg", rating.id),
+        "state": standing.state.value,
+        "devices": rating.devices,
+        "setup": asdict(rating.setup),
+        "measured_at": _instant(rating.measured_at),
+        "expires_at": _instant(rating.expires_at),
+        **{name: asdict(rate) for name, rate in rates.items()},
+    }
 
 
 def _instant(at: datetime) -> str:

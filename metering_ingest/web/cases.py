@@ -43,6 +43,7 @@ class Quarantine(ActorPage):
             "rows": [_quarantined(row) for row in found],
             "following": following,
             "may_act": self.actor.can("usage:write"),
+            "proof": selectors.last_proof() if self.actor.is_staff else None,
             **_around(self.actor),
         }
         return render(request, "metering_ingest/quarantine.html", context)
