@@ -81,6 +81,13 @@ class RatingRefused(ProviderError):
         self.code = code
 
 
+class RunsRepeated(ProviderError):
+    """A run was submitted before: old runs renew no rating, and clear no drift."""
+
+    code = "runs_repeated"
+    status = 409
+
+
 class Unrated(ProviderError):
     """The deployment has no rating that stands."""
 

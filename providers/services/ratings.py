@@ -21,6 +21,7 @@ from providers.kernel.errors import (
     CardMismatch,
     FormatMismatch,
     RatingRefused,
+    RunsRepeated,
     TooManyDevices,
     Unrated,
     WrongState,
@@ -40,9 +41,11 @@ def record(draft: RatingDraft, *, actor: Actor, now: datetime, how: str = Rating
 
     :raises Forbidden, NotFound, WrongState: not the actor's, or retired.
     :raises BadValue, CardMismatch, FormatMismatch, TooManyDevices: what the runs were made on cannot be.
+    :raises RunsRepeated: one of the runs is part of an earlier rating.
     :raises RatingRefused: the runs give no rating; its code is the solver's.
     """
     deployment, card = _checked(draft, actor=actor, now=now)
+    _check_new(draft)
     runs = [_run(run, draft.devices) for run in draft.runs]
     try:
         found = solver.solve(card, runs)
@@ -163,6 +166,19 @@ def _checked(
     return deployment, card_by_digest(deployment.card_digest)
 
 
+def _check_new(draft: RatingDraft) -> None:
+    earlier = RatingRun.objects.filter(rating__deployment_id=draft.deployment_id)
+    if any(earlier.filter(windows=_windows(run)).exists() for run in draft.runs):
+        raise RunsRepeated("These runs were submitted before; rate the deployment by new ones.")
+
+
+def _windows(run: RunDraft) -> list[dict[str, Any]]:
+    return [
+        {"micro_seconds": window.micro_seconds, "requests": [list(each) for each in window.requests]}
+        for window in run.windows
+    ]
+
+
 def _run(draft: RunDraft, devices: int) -> Run:
     return Run(draft.prompt_tokens, draft.max_tokens, tuple(_window(each, devices) for each in draft.windows))
 
@@ -201,8 +217,5 @@ def _row(rating: Rating, position: int, given: RunDraft, run: Run) -> RatingRun:
         cached_tokens=totals.c,
         generated_tokens=totals.g,
         micro_seconds=sum(window.micro_seconds for window in given.windows),
-        windows=[
-            {"micro_seconds": window.micro_seconds, "requests": [list(each) for each in window.requests]}
-            for window in given.windows
-        ],
+        windows=_windows(given),
     )

@@ -133,6 +133,14 @@ class TestRating:
 
         assert states == [("rated", 500), ("superseded", 400)]
 
+    def test_by_old_runs_is_refused(self, api: Api, deployment: str, now: datetime) -> None:
+        path = f"/provider/deployments/{deployment}/ratings"
+        api.post(path, body(now))
+        again = api.post(path, body(now))
+
+        assert (again.status_code, again.json()["code"]) == (409, "runs_repeated")
+        assert Rating.objects.count() == 1
+
     def test_takes_no_conclusion_from_the_client(self, api: Api, deployment: str, now: datetime) -> None:
         answer = api.post(f"/provider/deployments/{deployment}/ratings", body(now, blended="9999"))
 
