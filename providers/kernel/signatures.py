@@ -28,13 +28,13 @@ PUBLIC_KEY_BYTES = 32
 COMPONENTS = '("@method" "@target-uri" "content-digest" "content-type")'
 
 _INPUT = re.compile(
-    r'sig1=(\("@method" "@target-uri" "content-digest" "content-type"\)((?:;[a-z]+=(?:"[^"\\]*"|[0-9]+)){4}))'
+    r'sig1=(\("@method" "@target-uri" "content-digest" "content-type"\)((?:;[a-z]+=(?:"[^"\\]*"|[0-9]{1,15})){4}))'
 )
-_PARAMETER = re.compile(r';([a-z]+)=(?:"([^"\\]*)"|([0-9]+))')
+_PARAMETER = re.compile(r';([a-z]+)=(?:"([^"\\]*)"|([0-9]{1,15}))')  # a structured field's integer has 15 digits
 _SIGNATURE = re.compile(r"sig1=:([A-Za-z0-9+/=]{88}):")
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]{44}):")
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,86}")
-_KEY_ID = re.compile(r"agk_[0-9a-hjkmnp-tv-z]{26}")
+_KEY_ID = re.compile(r"agk_[0-7][0-9a-hjkmnp-tv-z]{25}")
 _MOST_CREATED = 1 << 40  # seconds; beyond it no instant can be written
 
 

@@ -79,6 +79,11 @@ def test_a_changed_body_with_its_own_digest_fails_too() -> None:
         ('"@method" "@target-uri"', '"@target-uri" "@method"'),
         ("sig1=", "sig2="),
         ("sig1=", "sig1=(), sig1="),
+        ("created=", f"created={'9' * 5_000}"),
+        ('keyid="agk_0', 'keyid="agk_z'),
+        ('keyid="agk_0', 'keyid="agk_8'),
+        ("created=", "created=-"),
+        (';keyid="', '.5;keyid="'),
     ],
 )
 def test_changed_parameters_fail(old: str, new: str) -> None:
