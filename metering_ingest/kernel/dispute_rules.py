@@ -66,11 +66,15 @@ class Amendment:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What the rules make of the contested requests. `rules` are the reasons met, each once."""
+    """What the rules make of the contested requests. `rules` are the reasons met, each once.
+
+    `claim_micro_st`: by how much the amendments raise the gateway's count.
+    """
 
     credit_micro_st: int
     amendments: tuple[Amendment, ...]
     rules: tuple[str, ...]
+    claim_micro_st: int = 0
 
     @property
     def for_seller(self) -> bool:
@@ -88,16 +92,18 @@ def propose(requests: Iterable[Joined], *, frozen_micro_st: int, aggregates: boo
 
     `aggregates`: the agent sent sums, which prove no single request.
     """
-    credit, amendments, rules = 0, [], set()
+    credit, claim, amendments, rules = 0, 0, [], set()
     for one in requests:
         back, more, rule = _decide(one)
         credit += back
         if more is not None:
             amendments.append(Amendment(one.request_id, more))
+            claim += more.micro_st - (one.gateway or Sums()).micro_st
         rules.add(rule)
     if aggregates:
         rules.add(GATEWAY_STANDS)
-    return Proposal(min(max(0, credit), frozen_micro_st), tuple(amendments), tuple(sorted(rules)) or (GATEWAY_STANDS,))
+    reasons = tuple(sorted(rules)) or (GATEWAY_STANDS,)
+    return Proposal(min(max(0, credit), frozen_micro_st), tuple(amendments), reasons, claim)
 
 
 def _decide(one: Joined) -> tuple[int, Sums | None, str]:

@@ -48,6 +48,8 @@ def amend(dispute: Dispute, amendments: Sequence[Sequence[Any]], *, now: datetim
     events: list[UsageEvent] = []
     for number, (request_id, *counts) in enumerate(amendments, 1):
         ours = [one for one in records if one.count.request_id == request_id]
+        if not ours:  # who claimed it has taken its record back since, and with it the claim
+            continue
         replaced = [one for one in ours if one.count.meter == comparing.GATEWAY]
         name = f"{ids.encode('dsp', dispute.id)}-{number}"
         events += [_void(one, f"{name}-void-{part}") for part, one in enumerate(replaced, 1)]

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from uuid import UUID
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 
@@ -32,6 +33,7 @@ from metering_ingest.selectors.disputes import NoSuchDispute
 from metering_ingest.services import amending, evidence
 from metering_ingest.services.recomputing import recomputed
 
+log = structlog.get_logger(__name__)
 _Kind = DisputeEvent.Kind
 MOST_NOTE = 2_000
 
@@ -148,12 +150,15 @@ def open_(
     with transaction.atomic():
         locks.buckets(allocation_id)
         found = recomputed(allocation, now=now)
-        chosen = _chosen(allocation_id, found, minutes)
+        chosen = _chosen(allocation_id, found, minutes, by=side)
         return _open(allocation, found, chosen, by=side, actor=actor, note=statement, now=now).id
 
 
-def _chosen(allocation_id: UUID, found: Comparison, minutes: Collection[datetime]) -> list[Minute]:
+def _chosen(allocation_id: UUID, found: Comparison, minutes: Collection[datetime], *, by: str) -> list[Minute]:
     free = _free(allocation_id, found.minutes)
+    if by == rules.SELLER:
+        # A minute is contested once: a seller with nothing to claim would only keep the buyer from contesting it.
+        free = [one for one in free if one.under_micro_st]
     asked = [one for one in free if (one.minute in minutes if minutes else one.state != comparing.MATCHED)]
     if not asked or (minutes and len(asked) != len(set(minutes))):
         raise NothingToContest("Nothing of these minutes was counted, or a dispute has them already.")
@@ -277,9 +282,18 @@ def decide(dispute_id: UUID, *, credited_micro_st: int, amend: bool, reason: str
 
 
 def advance_due(*, now: datetime, limit: int = 200) -> int:
-    """Propose where the time to reply is up, and end proposals whose time is up; gives how many moved on."""
+    """Propose where the time to reply is up, and end proposals whose time is up; gives how many moved on.
+
+    One that cannot be moved on is logged and holds up none of the others.
+    """
     due = Dispute.objects.filter(deadline_at__lte=now).order_by("deadline_at", "id").values_list("id", flat=True)
-    return sum(_advance(dispute_id, now) for dispute_id in list(due[:limit]))
+    moved = 0
+    for dispute_id in list(due[:limit]):
+        try:
+            moved += _advance(dispute_id, now)
+        except Exception:
+            log.exception("metering.dispute_not_advanced", dispute=ids.encode("dsp", dispute_id))
+    return moved
 
 
 def _advance(dispute_id: UUID, now: datetime) -> bool:
@@ -314,6 +328,10 @@ def _propose(dispute: Dispute, now: datetime) -> None:
     contested = [one for one in found.requests if one.minute in minutes]
     pooled = any(comparing.AGGREGATE in one.causes for one in found.minutes if one.minute in minutes)
     proposal = rules.propose(contested, frozen_micro_st=dispute.freeze_micro_st, aggregates=pooled)
+    if proposal.claim_micro_st > dispute.claim_micro_st:
+        # What the parties read is the claim at the opening; nobody accepts more than that unseen.
+        _escalate(dispute, by=rules.RULE, actor=_operator(), note="More is claimed than at the opening.", now=now)
+        return
     sha256 = evidence.collect(dispute, allocation, found, minutes, now=now)
     dispute.state = rules.PROPOSED
     dispute.deadline_at = now + deadlines().accept

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from uuid import UUID
 
+import structlog
 from django.conf import settings
 from django.db import connection, transaction
 
+from accounts.kernel import ids
 from market import selectors as market
 from market.selectors import AllocationView
 from metering_ingest import locks
@@ -18,6 +20,7 @@ from metering_ingest.selectors import reconciliation as reads
 from metering_ingest.services import disputes, work
 from metering_ingest.services.recomputing import recomputed, terms_of
 
+log = structlog.get_logger(__name__)
 _PATIENCE = 5  # quiet times that an allocation in steady use waits at most
 
 
@@ -35,13 +38,19 @@ def reconcile_due(*, now: datetime, limit: int = 100, quiet_seconds: int | None 
 
 
 def compare_allocations(allocation_ids: Sequence[UUID], *, now: datetime) -> list[UUID]:
-    """Compare these allocations as they stand; leaves out those that another worker has. Disputes by rule follow."""
+    """Compare these allocations as they stand; leaves out those that another worker has. Disputes by rule follow.
+
+    One that cannot be compared is logged, stays due, and holds up none of the others.
+    """
     done = []
     for allocation_id in allocation_ids:
-        with transaction.atomic():
-            if locks.claim_compared([allocation_id], now):
-                _compare(market.allocation(allocation_id), now)
-                done.append(allocation_id)
+        try:
+            with transaction.atomic():
+                if locks.claim_compared([allocation_id], now):
+                    _compare(market.allocation(allocation_id), now)
+                    done.append(allocation_id)
+        except Exception:
+            log.exception("metering.allocation_not_compared", allocation=ids.encode("alc", allocation_id))
     return done
 
 
