@@ -14,9 +14,10 @@ from django.db.models import F
 
 from billing import locks, selectors
 from billing.kernel.contested import Parts, back, parts
-from billing.kernel.periods import market_date
+from billing.kernel.periods import PeriodKind, market_date, period_from
 from billing.kernel.rounding import EXACT_PER_MICRO
 from billing.models import AllocationPosting, ContestedAmount
+from billing.services.closing import WAIT
 from billing.services.invoices import tax_rate_bps
 from ledger import selectors as ledger_reads
 from ledger import services as ledger
@@ -45,15 +46,22 @@ def move(*, now: datetime) -> int:
 
 
 def _freeze(dispute: DisputeView, now: datetime) -> int:
-    """Take the contested amount out of unbilled, or out of what the seller is held; usage not rated yet waits."""
+    """Take the contested amount out of unbilled, or out of what the seller is held.
+
+    Usage not rated yet waits: an amount is frozen once, so it would stay short. The day's close ends the wait, since
+    usage beyond what was bought never is.
+    """
     view = market.allocations_many({dispute.allocation_id})[dispute.allocation_id]
     with transaction.atomic():
         (posting,) = locks.postings([view.id]) or (None,)
         if posting is None or ContestedAmount.objects.filter(dispute_id=dispute.id).exists():
             return 0
         exact = dispute.freeze_micro_st * view.price_micros
-        gross = min(exact // EXACT_PER_MICRO, posting.posted_micros - _contested_before(posting))
+        contested = exact // EXACT_PER_MICRO
+        gross = min(contested, posting.posted_micros - _contested_before(posting))
         day = market_date(view.window_start)
+        if gross < contested and now < period_from(PeriodKind.DAY, day).end + WAIT:
+            return 0
         split = parts(
             gross,
             still_open=posting.open_micros,

@@ -115,6 +115,34 @@ class TestFreezing:
         assert services.contested.move(now=OVER) == 1
         whole()
 
+    def test_waits_until_all_of_it_is_rated_so_that_none_is_missing_for_good(self, bought: Bought) -> None:
+        send(bought, "gateway", [0], **SIZE)
+        metering.settle(now=OVER, quiet_seconds=0)
+        services.rate_settled(now=OVER)
+        send(bought, "gateway", [1, 2], **SIZE)
+        send(bought, "agent", [0], **SIZE)
+        reconcile_due(now=OVER, quiet_seconds=0)
+        dispute = Dispute.objects.get()
+
+        assert services.contested.move(now=OVER) == 0
+        metering.settle(now=OVER, quiet_seconds=0)
+        services.rate_settled(now=OVER)
+        assert services.contested.move(now=OVER) == 1
+        assert ContestedAmount.objects.get().unbilled_micros == worth(bought, dispute.freeze_micro_st)
+        whole()
+
+    def test_takes_what_there_is_once_the_day_may_be_closed(self, bought: Bought) -> None:
+        send(bought, "gateway", [0], **SIZE)
+        metering.settle(now=OVER, quiet_seconds=0)
+        services.rate_settled(now=OVER)
+        send(bought, "gateway", [1, 2], **SIZE)
+        send(bought, "agent", [0], **SIZE)
+        reconcile_due(now=OVER, quiet_seconds=0)
+
+        assert services.contested.move(now=LATER) == 1
+        assert ContestedAmount.objects.get().unbilled_micros == AllocationPosting.objects.get().posted_micros
+        whole()
+
 
 class TestSettling:
     @pytest.mark.parametrize("closed_first", [True, False])
