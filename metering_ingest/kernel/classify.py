@@ -15,6 +15,8 @@ LATE = timedelta(days=35)
 EARLY = timedelta(minutes=5)
 # A request admitted in its window may bring its first token a little after the window's end.
 TAIL = timedelta(minutes=15)
+# Ten thousand million ST: no request comes near it, and sums of records stay within what the database can hold.
+MOST_MICRO_ST = 10**16
 
 
 class AllocationFacts(Protocol):
@@ -82,7 +84,8 @@ def classify(
     billable = event.billable_tokens
     cached = event.cached_tokens
     requests = 1 if event.aggregate is None else event.aggregate.records
-    return Counted(meter, billable, _micro_st(card, event.prompt_tokens - cached, cached, billable, requests))
+    micro_st = _micro_st(card, event.prompt_tokens - cached, cached, billable, requests)
+    return Refused("beyond_belief") if micro_st > MOST_MICRO_ST else Counted(meter, billable, micro_st)
 
 
 def _when(event: UsageEvent, now: datetime, lifted: bool) -> str:

@@ -65,6 +65,7 @@ QUARANTINE: dict[str, str | Promise] = {
     "future_time": _("Its time lay ahead of the platform's clock: the sender's clock was wrong."),
     "too_late": _("It came more than 35 days after its time. Only staff can release it."),
     "outside_window": _("Its time lies outside the allocation's window."),
+    "beyond_belief": _("It counts more tokens than any request could use."),
     "aggregate_not_billable": _("A sum of many requests is a witness only and cannot be billed."),
 }
 CONFLICTS: dict[str, str | Promise] = {

@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 from msgspec.structs import replace as changed
 
-from metering_ingest import asgi
+from metering_ingest import asgi, services
 from metering_ingest.asgi.work import answer_all
 from metering_ingest.kernel import dispute_rules as rules
 from metering_ingest.kernel.events import UsageEvent, Voided
@@ -52,6 +52,16 @@ def test_a_strangers_header_does_not_fail_those_who_share_its_group(
 
     assert (refused.status, json.loads(refused.body)["code"]) == (401, "bad_signature")
     assert taken.status == 200
+
+
+def test_a_count_beyond_belief_is_set_aside_and_fails_nobody(bought: Bought) -> None:
+    huge = event(bought.allocations[0], "huge", prompt=10**9, generated=10**9)
+
+    for actor in (bought.buyer, bought.provider, bought.operator):
+        result = services.ingest_records([huge, event(bought.allocations[0], "r1")], sender=actor, now=SENT)
+        assert (result.accepted, result.quarantined) == (1, (("huge", "beyond_belief"),))
+    reconcile_due(now=OVER, quiet_seconds=0)
+    assert verify() == []
 
 
 class TestAgents:
