@@ -10,13 +10,13 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Sum
 
 from billing import locks, selectors
 from billing.kernel.contested import Parts, back, parts
 from billing.kernel.periods import PeriodKind, market_date, period_from
 from billing.kernel.rounding import EXACT_PER_MICRO
-from billing.models import AllocationPosting, ContestedAmount
+from billing.models import AllocationPosting, ContestedAmount, RatedLine
 from billing.services.closing import WAIT
 from billing.services.invoices import tax_rate_bps
 from ledger import selectors as ledger_reads
@@ -60,7 +60,7 @@ def _freeze(dispute: DisputeView, now: datetime) -> int:
         contested = exact // EXACT_PER_MICRO
         gross = min(contested, posting.posted_micros - _contested_before(posting))
         day = market_date(view.window_start)
-        if gross < contested and now < period_from(PeriodKind.DAY, day).end + WAIT:
+        if gross < contested and now < period_from(PeriodKind.DAY, day).end + WAIT and not _all_rated(view.id):
             return 0
         split = parts(
             gross,
@@ -91,6 +91,13 @@ def _freeze(dispute: DisputeView, now: datetime) -> int:
         posting.frozen_micros += split.unbilled
         posting.save(update_fields=["frozen_micros"])
     return 1
+
+
+def _all_rated(allocation_id: UUID) -> bool:
+    """Whether all that was counted of an allocation has its price, be it of another purchase."""
+    counted = {one.bucket_id: one.micro_st for one in metering.buckets_of([allocation_id])}
+    rated = RatedLine.objects.filter(bucket_id__in=list(counted), live=True).aggregate(total=Sum("micro_st"))["total"]
+    return (rated or 0) >= sum(counted.values())
 
 
 def _contested_before(posting: AllocationPosting) -> int:

@@ -109,6 +109,9 @@ def propose(requests: Iterable[Joined], *, frozen_micro_st: int, aggregates: boo
 def _decide(one: Joined) -> tuple[int, Sums | None, str]:
     """Micro-ST to give back, what the count should become for the seller, and the rule."""
     gateway, agent, buyer = one.gateway, one.agent, one.buyer
+    if agent is not None and agent.records != 1 and agent.micro_st > (gateway or Sums()).micro_st:
+        # One request in several records: as one record their sum would cost more than was claimed.
+        return 0, None, GATEWAY_STANDS
     if gateway is None:
         if agent is not None and one.agent_signed and (buyer is None or buyer.tokens == agent.tokens):
             return 0, agent, SIGNED_COUNTS

@@ -35,7 +35,10 @@ def of_agent(dispute: Dispute, *, now: datetime) -> list[list[Any]]:
     return [
         [one.request_id, one.agent.prompt, one.agent.cached, one.agent.completion]
         for one in recomputed(allocation, now=now).requests
-        if one.minute in minutes and one.agent and one.agent.micro_st > (one.gateway or Sums()).micro_st
+        if one.minute in minutes
+        and one.agent
+        and one.agent.records == 1  # several as one would cost more than the agent claimed
+        and one.agent.micro_st > (one.gateway or Sums()).micro_st
     ]
 
 

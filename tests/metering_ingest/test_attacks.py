@@ -89,6 +89,20 @@ class TestAgents:
         with pytest.raises(disputes.WrongState):
             disputes.accept(dispute.id, actor=bought.buyer, now=OVER + 73 * HOURS)
 
+    def test_one_request_in_several_records_is_not_counted_anew_as_one(self, bought: Bought) -> None:
+        send(bought, "gateway", [0])
+        _, agent = registered(bought.provider, now=OVER)
+        at = HOUR + timedelta(minutes=1, seconds=5)
+        parts = [event(bought.allocations[0], f"part{n}", at=at, prompt=400_000) for n in range(2)]
+        self.take_signed(bought, agent.agent_id, *[changed(part, subject="one") for part in parts])
+        reconcile_due(now=OVER + 8 * HOURS, quiet_seconds=0)
+        dispute = Dispute.objects.get(claim_micro_st__gt=0)
+
+        disputes.advance_due(now=OVER + 100 * HOURS)
+
+        dispute.refresh_from_db()
+        assert (dispute.proposed_amendments, dispute.proposed_rules) == ([], rules.GATEWAY_STANDS)
+
     def test_a_seller_cannot_occupy_minutes_before_the_buyers_receipts_come(self, bought: Bought) -> None:
         for meter in ("gateway", "agent"):
             send(bought, meter, range(3))
