@@ -24,9 +24,9 @@ replay: env
 verify: env
 	@$(RUN) $(BIN)/python manage.py verify
 
-## make test         all tests, with a real database; browser tests where Chromium is found
+## make test         all tests in two runs at once, with real databases; browser tests where Chromium is found
 test: env-dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m tests.halves $(ARGS)
 
 ## make test-reliability  the fault tests at TIMES times their everyday counts (default 10)
 test-reliability: env-dev

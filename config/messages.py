@@ -7,6 +7,7 @@ through their syntax tree, and the catalogue is kept by Babel.
 from __future__ import annotations
 
 import ast
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -97,8 +98,11 @@ def compile_catalogue() -> None:
     """Write the binary catalogue that Django reads, when it is older than its source."""
     binary = CATALOGUE.with_suffix(".mo")
     if CATALOGUE.exists() and (not binary.exists() or binary.stat().st_mtime < CATALOGUE.stat().st_mtime):
-        with binary.open("wb") as file:
+        # Written aside and moved into place: another process may be reading, or writing the same.
+        aside = binary.with_suffix(f".{os.getpid()}")
+        with aside.open("wb") as file:
             write_mo(file, catalogue())
+        aside.replace(binary)
 
 
 if __name__ == "__main__":
