@@ -14,7 +14,9 @@ from market import selectors as market_reads
 from market import services as market
 from market.selectors import AllocationView
 from metering_ingest.kernel.events import TYPE, UsageEvent
+from providers import selectors as provider_reads
 from providers import services as providers
+from providers.kernel.schedule import Once
 
 NOW = datetime(2026, 11, 24, 15, 0, 2, tzinfo=UTC)
 HOUR = datetime(2026, 11, 24, 16, tzinfo=UTC)
@@ -39,13 +41,12 @@ def build(*, quantities: tuple[int, ...] = (20_000, 10_000), deposit_yuan: int =
     seeding.line(seeding.LineSpec(LINE, "Meta", "Llama 3 8B", {GRADE: 3_000_000}), now=NOW)
     provider = seeding.provider(
         "Provider",
-        [seeding.DeploymentSpec("Pool", "nvidia", "A100", 8, "cn-east", LINE, 1_000, [(GRADE, 1_000, 1_000_000, 10_000)],
-                                "https://engine.example")],
+        [seeding.DeploymentSpec("Pool", "nvidia", "A100", 8, "cn-east", LINE, 1_000, [], "https://engine.example")],
         now=NOW,
-    )  # fmt: skip
+    )
+    _offer(provider)
     buyer = seeding.buyer("Buyer", deposit_micros=deposit_yuan * 10**6, staff=operator, now=NOW)
     stranger = seeding.buyer("Stranger", deposit_micros=0, staff=operator, now=NOW)
-    providers.offers.post_due(now=NOW, limit=1_000)
     product = market_reads.product_at(LINE, GRADE, HOUR)
     assert product is not None
     for quantity in quantities:
@@ -53,6 +54,13 @@ def build(*, quantities: tuple[int, ...] = (20_000, 10_000), deposit_yuan: int =
     bought = tuple(market_reads.product_fills(buyer.organisation_id, product.id))
     assert sum(one.quantity_st for one in bought) == sum(quantities)
     return Bought(operator, buyer, provider, stranger, bought, bought[0].card_digest)
+
+
+def _offer(provider: Actor) -> None:
+    """The one hour that is bought; posting all of two days would take most of a test's time."""
+    (deployment,) = provider_reads.deployments_of(provider)
+    plan = providers.PlanDraft(deployment.id, GRADE, Once(HOUR), 1_000, 1_000_000, 10_000)
+    providers.offers.post(providers.offers.create(plan, actor=provider, now=NOW), actor=provider, now=NOW)
 
 
 def buy(buyer: Actor, quantity_st: int) -> None:
