@@ -5,10 +5,12 @@ Metering decides; billing moves, because it knows which delivery days are closed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
+import structlog
 from django.db import transaction
 from django.db.models import F, Sum
 
@@ -28,6 +30,8 @@ from metering_ingest.selectors import DisputeView
 
 # Where the rest comes from when the seller had less than it would have to give back.
 _Amount = tuple[UUID | None, str, int]  # whose, which account, by how much it grows
+_Item = TypeVar("_Item")
+log = structlog.get_logger(__name__)
 _SOURCES = ("payable_held", "payable_available", "collateral")
 
 
@@ -37,12 +41,23 @@ def move(*, now: datetime) -> int:
     Safe to run twice or at once: each in a transaction of its own, under its row's lock.
     """
     known = set(ContestedAmount.objects.values_list("dispute_id", flat=True))
-    moved = sum(_freeze(dispute, now) for dispute in metering.disputes_wanting_money(known))
+    moved = _each(_freeze, metering.disputes_wanting_money(known), now)
     waiting = ContestedAmount.objects.filter(settled_at__isnull=True).values_list("dispute_id", flat=True)
     resolved = [one for one in metering.disputes_many(set(waiting)).values() if one.credited_micro_st is not None]
-    moved += sum(_settle(one, now) for one in sorted(resolved, key=lambda one: one.id))
+    moved += _each(_settle, sorted(resolved, key=lambda one: one.id), now)
     owed = ContestedAmount.objects.filter(settled_at__isnull=False, paid_micros__lt=F("credited_micros"))
-    return moved + sum(_pay_rest(row.dispute_id, now) for row in owed.order_by("settled_at")[:1_000])
+    return moved + _each(_pay_rest, owed.order_by("settled_at").values_list("dispute_id", flat=True), now)
+
+
+def _each(step: Callable[[_Item, datetime], int], items: Iterable[_Item], now: datetime) -> int:
+    """Do a step for each; what the ledger refuses is logged, tried again at the next run, and holds up nobody."""
+    done = 0
+    for item in items:
+        try:
+            done += step(item, now)
+        except ledger.LedgerError as error:
+            log.warning("billing.contested.refused", step=step.__name__, code=error.code, item=str(item))
+    return done
 
 
 def _freeze(dispute: DisputeView, now: datetime) -> int:

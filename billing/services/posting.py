@@ -8,12 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from accounts.kernel import ids
 from billing.kernel.periods import market_date
 from billing.kernel.rounding import cumulative_floor_micros
-from billing.models import AllocationPosting, RatedLine
+from billing.models import AllocationPosting, ContestedAmount, RatedLine
 from ledger import selectors as ledger_reads
 from ledger import services as ledger
 from ledger.kernel.kinds import Side
@@ -71,9 +71,20 @@ def _give_back(view: AllocationView, row: AllocationPosting, amount: int, now: d
 
 
 def settled_for_good(allocation_ids: Collection[UUID]) -> dict[UUID, int]:
-    """What of each allocation's posted micro-yuan is settled for good: closed, contested, given back or invoiced."""
+    """What of each allocation's posted micro-yuan is settled for good: closed, contested, given back or invoiced.
+
+    Where a dispute is open or gave something back, nothing may lower the sum: a record that is taken back may be the
+    very one that the dispute was about, and would be paid back twice.
+    """
+    disputed = set(
+        ContestedAmount.objects.filter(
+            Q(settled_at__isnull=True) | Q(credited_micros__gt=0), allocation_id__in=allocation_ids
+        ).values_list("allocation_id", flat=True)
+    )
     return {
-        row.allocation_id: max(row.posted_micros - row.open_micros, row.invoiced_micros)
+        row.allocation_id: row.posted_micros
+        if row.allocation_id in disputed
+        else max(row.posted_micros - row.open_micros, row.invoiced_micros)
         for row in AllocationPosting.objects.filter(allocation_id__in=allocation_ids)
     }
 

@@ -219,6 +219,7 @@ METERING_GRACE_LONGEST_MINUTES = int(os.environ.get("METERING_GRACE_LONGEST_MINU
 DISPUTE_REPLY_HOURS = int(os.environ.get("DISPUTE_REPLY_HOURS", "72"))
 DISPUTE_ACCEPT_HOURS = int(os.environ.get("DISPUTE_ACCEPT_HOURS", "72"))
 DISPUTE_WINDOW_DAYS = int(os.environ.get("DISPUTE_WINDOW_DAYS", "7"))
+DISPUTE_STAFF_DAYS = int(os.environ.get("DISPUTE_STAFF_DAYS", "14"))
 DISPUTE_LEAST_MICROS = int(os.environ.get("DISPUTE_LEAST_MICROS", "10000"))
 
 # The currency of the one market that this site runs.

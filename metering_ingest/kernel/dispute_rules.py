@@ -44,6 +44,7 @@ class Deadlines:
     reply: timedelta = timedelta(hours=72)
     accept: timedelta = timedelta(hours=72)
     window: timedelta = timedelta(days=7)
+    staff: timedelta = timedelta(days=14)
 
     def last(self, window_start: datetime) -> datetime:
         """Until when a party may open a dispute about a window."""

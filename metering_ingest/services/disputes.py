@@ -99,6 +99,7 @@ def deadlines() -> Deadlines:
         reply=timedelta(hours=settings.DISPUTE_REPLY_HOURS),
         accept=timedelta(hours=settings.DISPUTE_ACCEPT_HOURS),
         window=timedelta(days=settings.DISPUTE_WINDOW_DAYS),
+        staff=timedelta(days=settings.DISPUTE_STAFF_DAYS),
     )
 
 
@@ -304,12 +305,25 @@ def _advance(dispute_id: UUID, now: datetime) -> bool:
         if dispute.state == rules.OPEN:
             _propose_or_escalate(dispute, now)
             return True
+        if dispute.state == rules.ESCALATED:
+            _end_unanswered(dispute, now)
+            return True
         accepted = _accepted(dispute)
         if rules.after_silence(bool(dispute.proposed_amendments), accepted_by=accepted) == rules.RESOLVED:
             _resolve_as_proposed(dispute, by=rules.RULE, actor=_operator(), note="", now=now)
         else:
             _escalate(dispute, by=rules.RULE, actor=_operator(), note="", now=now)
         return True
+
+
+def _end_unanswered(dispute: Dispute, now: datetime) -> None:
+    """Staff did not decide: what was proposed for the buyer stands, else the gateway's count; nobody pays more.
+
+    Else whoever escalates could keep another's money frozen for ever.
+    """
+    log.error("metering.dispute.undecided", dispute=str(dispute.id), deadline=str(dispute.deadline_at))
+    credit = dispute.proposed_credit_micro_st or 0
+    _resolve(dispute, credit, (), by=rules.RULE, actor=_operator(), note="Staff did not decide in time.", now=now)
 
 
 def _propose_or_escalate(dispute: Dispute, now: datetime) -> None:
@@ -371,7 +385,7 @@ def _resolve(
 
 def _escalate(dispute: Dispute, *, by: str, actor: Actor, note: str, now: datetime) -> None:
     dispute.state = rules.ESCALATED
-    dispute.deadline_at = None
+    dispute.deadline_at = now + deadlines().staff
     dispute.save()
     _event(dispute, _Kind.ESCALATED, by=by, actor=actor, note=note, now=now)
 

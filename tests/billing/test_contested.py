@@ -76,6 +76,21 @@ class TestFreezing:
         assert (row.unbilled_micros, row.payable_micros, row.settled_at) == (frozen, 0, None)
         whole()
 
+    def test_of_one_that_the_ledger_refuses_holds_up_no_other(
+        self, bought: Bought, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        contest(bought)
+        post = services.contested.ledger.post
+
+        def refuse(*_: object, **__: object) -> None:
+            raise accounts.InsufficientFunds("Gone meanwhile.")
+
+        monkeypatch.setattr(services.contested.ledger, "post", refuse)
+        assert services.contested.move(now=OVER) == 0
+        monkeypatch.setattr(services.contested.ledger, "post", post)
+        assert services.contested.move(now=OVER) == 1
+        whole()
+
     def test_happens_once(self, bought: Bought) -> None:
         contest(bought)
         assert [services.contested.move(now=OVER) for _ in range(3)] == [1, 0, 0]
@@ -312,6 +327,20 @@ class TestCorrections:
         void(bought, 0)
 
         assert AllocationPosting.objects.get().posted_micros == posted
+        assert [one.reason for one in selectors.exceptions()] == ["below_closed"]
+        whole()
+
+    @pytest.mark.parametrize("settled", [True, False])
+    def test_of_a_record_that_a_dispute_gave_back_pay_nothing_twice(self, bought: Bought, settled: bool) -> None:
+        dispute = contest(bought)
+        services.contested.move(now=OVER)
+        if settled:
+            decide(bought, dispute, dispute.freeze_micro_st)
+            services.contested.move(now=DECIDED)
+        wallet = ledger.wallet(bought.buyer.organisation_id).posted_micros
+        void(bought, 2)
+
+        assert ledger.wallet(bought.buyer.organisation_id).posted_micros == wallet
         assert [one.reason for one in selectors.exceptions()] == ["below_closed"]
         whole()
 

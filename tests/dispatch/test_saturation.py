@@ -58,11 +58,11 @@ def rated(scene: Scene, now: datetime) -> UUID:
     return deployment
 
 
-def rate(scene: Scene, deployment: UUID, measured_at: datetime) -> None:
+def rate(scene: Scene, deployment: UUID, measured_at: datetime, *, wobble_bps: int = 100) -> None:
     runs = tuple(
         RunDraft(prompt, limit, CONCURRENCY, tuple(
             WindowDraft(round(32 * ratings.parts(CARD, n=prompt, c=0, g=limit).total / RATE / DEVICES * wobble * 10**6), (Requests(prompt, 0, limit, 32),))
-            for wobble in (Fraction(1), Fraction(101, 100), Fraction(99, 100), Fraction(1))
+            for wobble in (Fraction(1), 1 + Fraction(wobble_bps, 10_000), 1 - Fraction(wobble_bps, 10_000), Fraction(1))
         ))
         for prompt, limit in ((2048, 128), (128, 2048))
     )  # fmt: skip
@@ -190,7 +190,7 @@ class TestObserveDue:
 
     def test_leaves_out_what_was_before_the_rating(self, scene: Scene, rated: UUID, now: datetime) -> None:
         work(rated, window(now), 1000, slower=2)
-        rate(scene, rated, now - timedelta(minutes=1))
+        rate(scene, rated, now - timedelta(minutes=1), wobble_bps=110)  # runs of its own
 
         assert saturation.observe_due(now=now) == 0
         assert not SaturatedWindow.objects.exists()

@@ -170,7 +170,11 @@ class TestOfAGraph:
         assert graph(api, b"0" * 1001).json()["reason"] == "too_large"
 
     def test_refuses_output_of_a_program_of_fixed_shapes(self, api):
-        text = "module @m {\n  func.func public @main(%arg0: tensor<4x4xf32>) -> tensor<4x4xf32> {\n    return %arg0 : tensor<4x4xf32>\n  }\n}\n"
+        text = (
+            "module @m {\n  func.func public @main(%arg0: tensor<4x4xf32>) -> tensor<4x4xf32> {\n"
+            "    %0 = stablehlo.dot_general %arg0, %arg0, contracting_dims = [1] x [0] : "
+            "(tensor<4x4xf32>, tensor<4x4xf32>) -> tensor<4x4xf32>\n    return %0 : tensor<4x4xf32>\n  }\n}\n"
+        )
 
         assert graph(api, text, "stablehlo", "text/plain").status_code == 200
         assert graph(api, text, "stablehlo", "text/plain", output="1").json()["code"] == "no_cache"

@@ -203,11 +203,20 @@ class TestSteps:
         assert 0 < dispute.proposed_credit_micro_st == dispute.freeze_micro_st  # type: ignore[operator]
         assert dispute.proposed_rules == rules.WITNESSES_AGREE
 
+    def test_an_escalation_that_staff_leave_ends_without_anybody_paying_more(self, bought: Bought) -> None:
+        dispute = hard(bought)
+        disputes.escalate(dispute.id, reason="We were billed twice.", actor=bought.buyer, now=OVER)
+
+        assert disputes.advance_due(now=OVER + 14 * 24 * HOURS) == 1
+        dispute.refresh_from_db()
+        assert (dispute.state, dispute.credited_micro_st, dispute.amended) == ("resolved", 0, False)
+        assert disputes.advance_due(now=OVER + 1_000 * HOURS) == 0
+
     def test_escalation_waits_for_staff_who_decide_with_a_reason(self, bought: Bought) -> None:
         dispute = hard(bought)
         at = proposed(bought, dispute)
         disputes.escalate(dispute.id, reason="We were billed twice.", actor=bought.buyer, now=at)
-        assert disputes.advance_due(now=at + 1_000 * HOURS) == 0
+        assert disputes.advance_due(now=at + 14 * 24 * HOURS - timedelta(seconds=1)) == 0
 
         def decide(actor: object, credited: int, reason: str = "Logs of the gateway.") -> None:
             disputes.decide(
