@@ -147,16 +147,25 @@ class Dispute(models.Model):
 
 
 class DisputeMinute(models.Model):
-    """A minute that a dispute is about. Each is contested once: what was decided is not opened again."""
+    """A minute that a dispute is about, for one side or both.
+
+    Each is contested once for each side: what was decided is not opened again, and a seller's claim does not keep the
+    buyer from contesting what was billed.
+    """
+
+    class Side(models.TextChoices):
+        BUYER = "buyer"
+        SELLER = "seller"
 
     id = models.BigAutoField(primary_key=True)
     dispute = models.ForeignKey(Dispute, models.PROTECT, related_name="minutes")
     allocation_id = models.UUIDField()
     minute = models.DateTimeField()
+    side = models.CharField(max_length=6, choices=Side)
 
     class Meta:
         db_table = "metering_dispute_minute"
-        constraints = [models.UniqueConstraint(fields=["allocation_id", "minute"], name="dispute_minute_once")]
+        constraints = [models.UniqueConstraint(fields=["allocation_id", "minute", "side"], name="dispute_minute_once")]
 
 
 class DisputeEvent(models.Model):

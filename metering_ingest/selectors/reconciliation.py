@@ -211,7 +211,10 @@ _SELECT = f"""
 SELECT c.allocation_id, c.minute, {_SUMS}, c.state, c.causes, c.over_micro_st, c.under_micro_st, c.due_at,
     c.compared_at, d.dispute_id, a.buyer_id, a.seller_id
 FROM metering_comparison c JOIN market_allocation a ON a.id = c.allocation_id
-LEFT JOIN metering_dispute_minute d ON d.allocation_id = c.allocation_id AND d.minute = c.minute
+LEFT JOIN LATERAL (
+    SELECT m.dispute_id FROM metering_dispute_minute m
+    WHERE m.allocation_id = c.allocation_id AND m.minute = c.minute ORDER BY m.id DESC LIMIT 1
+) d ON true
 """
 
 
@@ -257,7 +260,7 @@ FROM market_allocation a
 JOIN market_product p ON p.id = a.product_id
 JOIN market_modelline l ON l.id = p.line_id
 JOIN metering_comparison c ON c.allocation_id = a.id
-LEFT JOIN metering_dispute_minute m ON m.allocation_id = c.allocation_id AND m.minute = c.minute
+LEFT JOIN metering_dispute_minute m ON m.allocation_id = c.allocation_id AND m.minute = c.minute AND m.side = 'buyer'
 WHERE {where} AND p.window_end > %s
 GROUP BY a.id, l.slug, p.grade, p.window_start, p.window_end
 ORDER BY p.window_start DESC, a.id DESC LIMIT %s

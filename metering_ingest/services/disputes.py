@@ -34,7 +34,7 @@ from metering_ingest.services import amending, evidence
 from metering_ingest.services.recomputing import recomputed
 
 log = structlog.get_logger(__name__)
-_Kind = DisputeEvent.Kind
+_Kind, _Side = DisputeEvent.Kind, DisputeMinute.Side
 MOST_NOTE = 2_000
 
 
@@ -121,7 +121,7 @@ def open_for_work(allocation: AllocationView, found: Comparison, share: Fraction
     locks.buckets(allocation.id)
     free = [
         replace(one, causes=(*one.causes, rules.WORK), over_micro_st=int(one.gateway.micro_st * share))
-        for one in _free(allocation.id, found.minutes)
+        for one in _free(allocation.id, found.minutes, by=rules.BUYER)
         if one.gateway.records
     ]
     contested = sum(one.over_micro_st for one in free)
@@ -156,10 +156,7 @@ def open_(
 
 
 def _chosen(allocation_id: UUID, found: Comparison, minutes: Collection[datetime], *, by: str) -> list[Minute]:
-    free = _free(allocation_id, found.minutes)
-    if by == rules.SELLER:
-        # A minute is contested once: a seller with nothing to claim would only keep the buyer from contesting it.
-        free = [one for one in free if one.under_micro_st]
+    free = _free(allocation_id, found.minutes, by=by)
     asked = [one for one in free if (one.minute in minutes if minutes else one.state != comparing.MATCHED)]
     if not asked or (minutes and len(asked) != len(set(minutes))):
         raise NothingToContest("Nothing of these minutes was counted, or a dispute has them already.")
@@ -171,10 +168,26 @@ def _chosen(allocation_id: UUID, found: Comparison, minutes: Collection[datetime
     return settled
 
 
-def _free(allocation_id: UUID, minutes: Sequence[Minute]) -> list[Minute]:
-    """Those minutes that no dispute has."""
-    taken = set(DisputeMinute.objects.filter(allocation_id=allocation_id).values_list("minute", flat=True))
-    return [one for one in minutes if one.minute not in taken]
+def _free(allocation_id: UUID, minutes: Sequence[Minute], *, by: str = rules.RULE) -> list[Minute]:
+    """Those minutes that may be contested, each with what no dispute has of it yet.
+
+    A buyer may contest counts that agree; a seller needs a claim, and the rule a difference.
+    """
+    taken = set(DisputeMinute.objects.filter(allocation_id=allocation_id).values_list("minute", "side"))
+    free = []
+    for one in minutes:
+        over = 0 if (one.minute, _Side.BUYER) in taken else one.over_micro_st
+        under = 0 if (one.minute, _Side.SELLER) in taken else one.under_micro_st
+        mine = {rules.BUYER: (one.minute, _Side.BUYER) not in taken, rules.SELLER: under, rules.RULE: over or under}
+        if mine[by]:
+            free.append(replace(one, over_micro_st=over, under_micro_st=under))
+    return free
+
+
+def _sides(one: Minute, by: str) -> list[str]:
+    """For whom a dispute takes a minute."""
+    wanted = {_Side.BUYER: one.over_micro_st or by == rules.BUYER, _Side.SELLER: one.under_micro_st}
+    return [side for side, is_wanted in wanted.items() if is_wanted]
 
 
 def _open(
@@ -197,7 +210,9 @@ def _open(
         deadline_at=now + deadlines().reply,
     )
     DisputeMinute.objects.bulk_create(
-        DisputeMinute(dispute=dispute, allocation_id=allocation.id, minute=one.minute) for one in minutes
+        DisputeMinute(dispute=dispute, allocation_id=allocation.id, minute=one.minute, side=side)
+        for one in minutes
+        for side in _sides(one, by)
     )
     sha256 = evidence.collect(dispute, allocation, found, [one.minute for one in minutes], now=now)
     detail = {"freeze_micro_st": dispute.freeze_micro_st, "claim_micro_st": dispute.claim_micro_st, "evidence": sha256}
@@ -342,6 +357,9 @@ def _propose(dispute: Dispute, now: datetime) -> None:
     contested = [one for one in found.requests if one.minute in minutes]
     pooled = any(comparing.AGGREGATE in one.causes for one in found.minutes if one.minute in minutes)
     proposal = rules.propose(contested, frozen_micro_st=dispute.freeze_micro_st, aggregates=pooled)
+    if not dispute.claim_micro_st:
+        # What the agent counted beyond is the seller's to claim, in a dispute of its own.
+        proposal = replace(proposal, amendments=(), claim_micro_st=0)
     if proposal.claim_micro_st > dispute.claim_micro_st:
         # What the parties read is the claim at the opening; nobody accepts more than that unseen.
         _escalate(dispute, by=rules.RULE, actor=_operator(), note="More is claimed than at the opening.", now=now)

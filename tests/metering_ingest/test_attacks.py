@@ -13,7 +13,7 @@ from metering_ingest import asgi, services
 from metering_ingest.asgi.work import answer_all
 from metering_ingest.kernel import dispute_rules as rules
 from metering_ingest.kernel.events import UsageEvent, Voided
-from metering_ingest.reconciliation_models import Dispute
+from metering_ingest.reconciliation_models import Dispute, DisputeMinute
 from metering_ingest.selectors import buckets_of, verify
 from metering_ingest.services import disputes
 from metering_ingest.services.ingest import Submission, take
@@ -102,6 +102,26 @@ class TestAgents:
 
         dispute.refresh_from_db()
         assert (dispute.proposed_amendments, dispute.proposed_rules) == ([], rules.GATEWAY_STANDS)
+
+    def test_an_inflated_count_does_not_keep_the_buyer_from_contesting_the_gateways(self, bought: Bought) -> None:
+        send(bought, "gateway", [0])
+        send(bought, "agent", [0], prompt=40_000)
+        reconcile_due(now=OVER, quiet_seconds=0)
+        claim = Dispute.objects.get()
+        assert (claim.freeze_micro_st, claim.opened_by) == (0, "rule") and claim.claim_micro_st > 0
+        send(bought, "buyer", [0], prompt=200, now=OVER)
+        for hours in (1, 2):
+            reconcile_due(now=OVER + hours * HOURS, quiet_seconds=0)
+
+        contest = Dispute.objects.exclude(id=claim.id).get()
+        assert contest.freeze_micro_st > 0 and contest.claim_micro_st == 0
+        assert {(one.dispute_id, one.side) for one in DisputeMinute.objects.all()} == {
+            (claim.id, "seller"), (contest.id, "buyer"),
+        }  # fmt: skip
+        disputes.advance_due(now=OVER + 100 * HOURS)
+        contest.refresh_from_db()
+        assert (contest.state, contest.proposed_amendments) == ("proposed", [])
+        assert verify() == []
 
     def test_a_seller_cannot_occupy_minutes_before_the_buyers_receipts_come(self, bought: Bought) -> None:
         for meter in ("gateway", "agent"):
