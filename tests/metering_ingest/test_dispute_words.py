@@ -48,7 +48,7 @@ RIGHTS = [
 ]
 # Why `classify` sets a record aside.
 REASONS = (
-    "unknown_allocation", "unknown_card", "future_time", "too_late", "outside_window", "aggregate_not_billable"
+    "unknown_allocation", "unknown_card", "future_time", "too_late", "outside_window", "aggregate_not_billable", "beyond_belief"
 )  # fmt: skip
 _SCOPES = {"usage:read", "usage:write", "disputes:write", "billing:write"}
 
