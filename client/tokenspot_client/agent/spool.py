@@ -327,6 +327,7 @@ class Spool:
         source = str(told.pop("source"))
         if told["step"] > self.positions.get(source, {"step": -1})["step"]:  # else what followed gave no record
             self.positions[source] = told
+            self._positions_dirty = True  # the file that tells it may be confirmed and dropped without another record
 
     def _find_cursor(self) -> tuple[Cursor, tuple[int, int, int]]:
         """The cursor to go on from, and what the epoch held before the first file."""

@@ -237,5 +237,25 @@ class TestLimits:
         assert again.losses.told()["died_with_full_disk"]["records"] == 10
 
 
+class TestPositions:
+    def test_told_by_a_file_of_an_earlier_life_outlive_that_file(self, tmp_path: Path) -> None:
+        place = {"dev": 1, "ino": 2, "offset": 300, "head": [0, 0], "step": 5}
+        spool = Spool(tmp_path, limit=1 << 16)
+        spool.add(record(1), source="log", position=place)
+        spool.sync()  # and killed: the record alone tells the place
+
+        second = Spool(tmp_path, limit=1 << 16)
+        number = 1
+        while len(second.segments) < 3:
+            number += 1
+            second.add(record(number))
+        second.sync()
+        drain(second)
+        second.sync()
+        assert second.segments[0].number > 0  # the file is confirmed and gone
+
+        assert Spool(tmp_path, limit=1 << 16).positions == {"log": place}
+
+
 def lost(spool: Spool) -> int:
     return spool.losses.told().get("no_room", {"records": 0})["records"]

@@ -166,7 +166,7 @@ def settle(agent: AgentProcess, path: Path) -> None:
         status = path.stat()
         return (told.get("ino"), told.get("offset")) == (status.st_ino, status.st_size)
 
-    wait_for(read_up, within=120, every=0.2)  # a busy machine reads slowly; what counts is that nothing is lost
+    wait_for(read_up, within=20, every=0.2)
     agent.kill()
     for old in path.parent.glob(f"{path.name}.*"):
         old.unlink()
